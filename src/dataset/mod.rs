@@ -1,0 +1,1 @@
+//! Floor 2: recorded sequences of range or depth images.

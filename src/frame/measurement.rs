@@ -1,0 +1,18 @@
+//! One exposure of the sensor.
+
+/// The compressed measurement of one frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measurement {
+    /// position in the sensor's stream
+    pub sequence: u64,
+    /// acquisition time, ns since the Unix epoch
+    pub stamp_ns: u64,
+    /// which of the description's pattern sets was shown
+    pub pattern_set: usize,
+    /// α: the noise covariance of this frame is α·N₀, > 0, unitless
+    pub gain: f32,
+    /// positions in `y` of readings that were lost or saturated, strictly increasing; their values mean nothing
+    pub missing: Vec<u32>,
+    /// readings, y[g·m + j] of channel g under pattern j, (J·m)
+    pub y: Vec<f32>,
+}

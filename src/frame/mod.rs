@@ -1,0 +1,9 @@
+//! Floor 0, the words every other room speaks: images, knots, measurements.
+
+mod image;
+mod knots;
+mod measurement;
+
+pub use image::RangeImage;
+pub use knots::{Knots, KnotsError};
+pub use measurement::Measurement;

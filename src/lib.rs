@@ -1,0 +1,6 @@
+//! relucent
+
+pub mod dataset;
+pub mod frame;
+pub mod sensing;
+pub mod sim;

@@ -1,0 +1,32 @@
+//! Floor 1: what the sensor does to a scene.
+
+mod dense;
+mod description;
+mod hadamard;
+
+pub use dense::{Dense, DenseError};
+pub use description::{DescriptionError, Pattern, SensorDescription};
+pub use hadamard::{Hadamard, HadamardError};
+
+/// A linear measurement A of one channel, (m × n), the same for every channel.
+///
+/// Nothing here allocates; buffers belong to the caller. Every implementation satisfies ⟨A v, u⟩ = ⟨v, Aᵀ u⟩.
+///
+/// # Panics
+/// All methods, where a buffer has not the length that [`Operator::shape`] or [`Operator::scratch`] states.
+pub trait Operator {
+    /// (m, n): readings and pixels.
+    fn shape(&self) -> (usize, usize);
+
+    /// Length of the scratch buffer that `apply` and `adjoint` need.
+    fn scratch(&self) -> usize;
+
+    /// y = A v, with v (n) and y (m).
+    fn apply(&self, v: &[f32], y: &mut [f32], scratch: &mut [f32]);
+
+    /// v = Aᵀ y, with y (m) and v (n).
+    fn adjoint(&self, y: &[f32], v: &mut [f32], scratch: &mut [f32]);
+
+    /// out_j = Σ_i A_ji² ψ_i: the variance that independent pixels of variance ψ (n) put on each reading (m).
+    fn row_energy(&self, variance: &[f32], out: &mut [f32]);
+}

@@ -1,0 +1,1 @@
+//! Floor 2: simulated scenes and the virtual sensor.
