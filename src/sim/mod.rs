@@ -1,1 +1,20 @@
 //! Floor 2: simulated scenes and the virtual sensor.
+//!
+//! [`Scene`] is a kind of place ([`Family`]) drawn from a seed; [`Rays`] are the directions a sensor looks along;
+//! [`Scene::cast`] is what it sees at a moment. Everything is a pure function of family, seed and time.
+
+mod build;
+mod cast;
+mod ego;
+mod family;
+mod linear;
+mod rays;
+mod scene;
+mod shape;
+mod solid;
+mod texture;
+mod window;
+
+pub use family::{Family, UnknownFamily};
+pub use rays::Rays;
+pub use scene::Scene;

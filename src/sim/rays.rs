@@ -1,0 +1,95 @@
+//! Where the pixels of a sensor look.
+
+/// Unit directions of the pixels of a sensor: x forward, y left, z up; row 0 at the top, column 0 at the left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rays {
+    rows: usize,
+    cols: usize,
+    /// field of view, rad
+    pub(super) horizontal: f32,
+    pub(super) vertical: f32,
+    /// forward components, (rows·cols)
+    x: Vec<f32>,
+    /// leftward components, (rows·cols)
+    y: Vec<f32>,
+    /// upward components, (rows·cols)
+    z: Vec<f32>,
+}
+
+impl Rays {
+    /// Pixels even in azimuth and elevation, centred on the forward axis; each ray goes through its pixel's centre.
+    ///
+    /// # Panics
+    /// Where the fields of view do not lie in (0, 360] and (0, 180) degrees.
+    pub fn angular(rows: usize, cols: usize, horizontal_deg: f32, vertical_deg: f32) -> Rays {
+        assert!(
+            horizontal_deg > 0.0 && horizontal_deg <= 360.0,
+            "horizontal field of view in (0, 360] degrees, got {horizontal_deg}"
+        );
+        assert!(
+            vertical_deg > 0.0 && vertical_deg < 180.0,
+            "vertical field of view in (0, 180) degrees, got {vertical_deg}"
+        );
+        let (horizontal, vertical) = (horizontal_deg.to_radians(), vertical_deg.to_radians());
+        let (mut x, mut y, mut z) = (vec![], vec![], vec![]);
+        for row in 0..rows {
+            let elevation = vertical * (0.5 - (row as f32 + 0.5) / rows as f32);
+            for col in 0..cols {
+                let azimuth = horizontal * (0.5 - (col as f32 + 0.5) / cols as f32);
+                x.push(elevation.cos() * azimuth.cos());
+                y.push(elevation.cos() * azimuth.sin());
+                z.push(elevation.sin());
+            }
+        }
+        Rays {
+            rows,
+            cols,
+            horizontal,
+            vertical,
+            x,
+            y,
+            z,
+        }
+    }
+
+    /// Rows of pixels.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of pixels.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Forward components, (rows·cols).
+    pub fn x(&self) -> &[f32] {
+        &self.x
+    }
+
+    /// Leftward components, (rows·cols).
+    pub fn y(&self) -> &[f32] {
+        &self.y
+    }
+
+    /// Upward components, (rows·cols).
+    pub fn z(&self) -> &[f32] {
+        &self.z
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_0_looks_up_and_column_0_left() {
+        let rays = Rays::angular(4, 6, 60.0, 40.0);
+        assert!(rays.y()[0] > 0.0 && rays.z()[0] > 0.0);
+        assert!(rays.y()[23] < 0.0 && rays.z()[23] < 0.0);
+        for i in 0..24 {
+            let norm = rays.x()[i].powi(2) + rays.y()[i].powi(2) + rays.z()[i].powi(2);
+            assert!((norm - 1.0).abs() < 1e-6);
+        }
+    }
+}
