@@ -20,10 +20,11 @@ pub(super) fn build(b: &mut Builder) -> Ego {
         ceiling,
     );
     let mut ego = b.ego(0.0, 0.12, PI);
-    ego.yaw = b.uniform(-PI, PI);
-    ego.turn = b.uniform(-0.35, 0.35);
+    ego.turn = b.uniform(-0.3, 0.3);
     ego.start[0] = b.uniform(-0.75, 0.4) * (long - 1.0);
     ego.start[1] = b.uniform(-0.75, 0.75) * (wide - 0.8);
+    // mostly into the room, now and then at a wall
+    ego.yaw = (-ego.start[1]).atan2(-ego.start[0]) + b.uniform(-1.0, 1.0) * b.uniform(0.3, 2.5);
     let reach = ego.start[0] + 12.0 * ego.velocity[0];
     let free = |x: f32, y: f32, r: f32| {
         let along = x.clamp(ego.start[0], reach);

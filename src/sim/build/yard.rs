@@ -37,12 +37,12 @@ pub(super) fn build(b: &mut Builder) -> Ego {
     if b.chance(0.75) {
         boundary(b, reach);
     }
-    for _ in 0..b.count(4, 24) {
-        let (x, y, yaw) = (
-            b.uniform(1.5, reach + 28.0),
-            b.uniform(-18.0, 18.0),
-            b.uniform(-PI, PI),
-        );
+    let crowded = b.count(12, 60);
+    for _ in 0..crowded {
+        // denser near the path than at the edges of the view, so that there is something at every range
+        let (x, yaw) = (b.uniform(1.5, reach + 28.0), b.uniform(-PI, PI));
+        let widest = b.uniform(4.0, 18.0);
+        let y = b.sign() * b.uniform(0.6, widest);
         let place = stand(x, y, yaw);
         let gap = y.abs();
         match b.count(0, 13) {
