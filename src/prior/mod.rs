@@ -1,0 +1,159 @@
+//! Floor 1: the generative ReLU prior, what is known of its codes and of its errors, and its file.
+
+mod encoder;
+mod format;
+mod matrix;
+mod net;
+
+pub use encoder::{Encoder, TokenGrid};
+pub use format::PriorError;
+pub use matrix::{Matrix, dot};
+pub use net::{Activations, Affine, Decoder, Head, Jacobian};
+
+use serde::{Deserialize, Serialize};
+
+/// How a prior came to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// command that trained it
+    pub command: String,
+    /// seed of everything random
+    pub seed: u64,
+    /// training steps
+    pub steps: usize,
+    /// frames a step
+    pub batch: usize,
+    /// what it was trained on, with origin and licence
+    pub data: Vec<String>,
+}
+
+/// Codes over scenes: z = mean + factor·u with u ~ N(0, I).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodeDistribution {
+    /// z̄, (k)
+    pub mean: Vec<f32>,
+    /// L, lower triangular, (k × k)
+    pub factor: Matrix,
+}
+
+/// The representation error e = x − G(enc(x)): mean ē, directions E with variances Λ, remainder ψ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepresentationError {
+    /// ē, (J·n)
+    pub mean: Vec<f32>,
+    /// Eᵀ, orthonormal rows, strongest first, (q × J·n)
+    pub directions: Matrix,
+    /// Λ, variance along each direction, (q)
+    pub variances: Vec<f32>,
+    /// ψ, variance that the directions leave over, > 0, (J·n)
+    pub remainder: Vec<f32>,
+}
+
+/// Second moments of frames and codes, from which u is estimated linearly out of any measurement.
+///
+/// Its directions are the principal directions of frames: the linear prior of any size up to r.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecondMoments {
+    /// x̄, (J·n)
+    pub mean: Vec<f32>,
+    /// Vᵀ, orthonormal rows, strongest first, (r × J·n)
+    pub directions: Matrix,
+    /// variance along each direction, > 0, (r)
+    pub variances: Vec<f32>,
+    /// covariance of the whitened code with the scores along the directions, (k × r)
+    pub cross: Matrix,
+    /// variance that the directions leave over, > 0, (J·n)
+    pub remainder: Vec<f32>,
+}
+
+/// A trained prior of images of rows × cols pixels and J channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prior {
+    /// its name
+    pub name: String,
+    /// rows of pixels
+    pub rows: usize,
+    /// columns of pixels
+    pub cols: usize,
+    /// knots of the J channels, relative to κ_J, (J)
+    pub knots: Vec<f32>,
+    /// how it was trained
+    pub provenance: Provenance,
+    /// G as trained, over codes z
+    pub decoder: Decoder,
+    /// how codes spread
+    pub code: CodeDistribution,
+    /// what the decoder cannot say
+    pub error: RepresentationError,
+    /// what is linear
+    pub moments: SecondMoments,
+    /// from frames to codes
+    pub encoder: Encoder,
+}
+
+impl Prior {
+    /// Number of pixels, n.
+    pub fn pixels(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Number of channels, J.
+    pub fn channels(&self) -> usize {
+        self.knots.len()
+    }
+
+    /// The encoder's grid.
+    pub fn token_grid(&self) -> TokenGrid {
+        TokenGrid {
+            rows: self.rows,
+            cols: self.cols,
+            channels: self.channels(),
+        }
+    }
+
+    /// Whitened code u, (k), of channels `x`, (J·n): L⁻¹(enc(x) − z̄).
+    ///
+    /// # Panics
+    /// Where `x` is not J·n long.
+    pub fn encode(&self, x: &[f32]) -> Vec<f32> {
+        self.whiten(&self.encoder.encode(self.token_grid(), x))
+    }
+
+    /// u = L⁻¹(z − z̄), (k).
+    pub(crate) fn whiten(&self, z: &[f32]) -> Vec<f32> {
+        let mut u: Vec<f32> = z.iter().zip(&self.code.mean).map(|(z, m)| z - m).collect();
+        for r in 0..u.len() {
+            let row = self.code.factor.row(r);
+            let known = dot(&row[..r], &u[..r]);
+            u[r] = (u[r] - known) / row[r];
+        }
+        u
+    }
+
+    /// The decoder over whitened codes: G(u).
+    pub fn whitened_decoder(&self) -> Decoder {
+        self.decoder.whitened(&self.code.mean, &self.code.factor)
+    }
+
+    /// The projection of channels `x`, (J·n), on the first `count` principal directions: the linear rival.
+    ///
+    /// # Panics
+    /// Where `x` is not J·n long.
+    pub fn principal_projection(&self, x: &[f32], count: usize) -> Vec<f32> {
+        let centred: Vec<f32> = x
+            .iter()
+            .zip(&self.moments.mean)
+            .map(|(x, m)| x - m)
+            .collect();
+        let mut out = self.moments.mean.clone();
+        for r in 0..count.min(self.moments.directions.rows()) {
+            let row = self.moments.directions.row(r);
+            let score = dot(row, &centred);
+            out.iter_mut()
+                .zip(row)
+                .for_each(|(out, v)| *out += score * v);
+        }
+        out
+    }
+}

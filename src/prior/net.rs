@@ -1,0 +1,242 @@
+//! The layers of the networks, and the decoder that recovery inverts.
+
+use super::matrix::Matrix;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
+/// An affine layer: W v + b.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Affine {
+    /// W, (out × in)
+    pub weight: Matrix,
+    /// b, (out)
+    pub bias: Vec<f32>,
+}
+
+impl Affine {
+    /// W v + b, (out), of `v`, (in).
+    pub fn apply(&self, v: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.bias.len()];
+        self.apply_into(v, &mut out);
+        out
+    }
+
+    /// max(0, W v + b), (out), of `v`, (in).
+    pub fn relu(&self, v: &[f32]) -> Vec<f32> {
+        let mut out = self.apply(v);
+        out.iter_mut().for_each(|out| *out = out.max(0.0));
+        out
+    }
+
+    fn apply_into(&self, v: &[f32], out: &mut [f32]) {
+        self.weight.apply(v, out);
+        out.iter_mut()
+            .zip(&self.bias)
+            .for_each(|(out, b)| *out += b);
+    }
+}
+
+/// What follows the last ReLU layer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Head {
+    /// x = W_d \[h; z\] + b: affine in the features and in the code itself; weight (J·n × (h + k))
+    Affine(Affine),
+    /// x = h: the theory's networks end in a ReLU
+    Identity,
+}
+
+/// A ReLU decoder G: code → image, (k) → (J·n).
+///
+/// Split where recovery splits it: `features` φ(z) = \[h(z); z\] (or h alone) is nonlinear and small, the head is affine
+/// and touches pixels. J, n, k as everywhere; H is the number of features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoder {
+    /// affine layers, each followed by a ReLU; at least one
+    pub layers: Vec<Affine>,
+    /// what follows them
+    pub head: Head,
+}
+
+/// The decoder's state at one code, and the room to linearise it.
+#[derive(Clone, Debug, Default)]
+pub struct Activations {
+    layers: Vec<Vec<f32>>,
+    features: Vec<f32>,
+    active: [Vec<usize>; 2],
+    jacobian: [Vec<f32>; 2],
+    gathered: Vec<f32>,
+}
+
+impl Activations {
+    /// φ, (H), where it was last evaluated.
+    pub fn features(&self) -> &[f32] {
+        &self.features
+    }
+}
+
+/// ∂h/∂z at one code: the rows of the ReLUs that are on; all others are zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Jacobian<'a> {
+    /// features whose ReLU is on, ascending
+    pub active: &'a [usize],
+    /// their derivatives, (active × k)
+    pub rows: MatRef<'a, f32>,
+}
+
+impl Decoder {
+    /// k
+    pub fn code_len(&self) -> usize {
+        self.layers[0].weight.cols()
+    }
+
+    /// Width of the last ReLU layer, h.
+    pub fn hidden_len(&self) -> usize {
+        self.layers[self.layers.len() - 1].bias.len()
+    }
+
+    /// H: h, and k more where the head sees the code.
+    pub fn feature_len(&self) -> usize {
+        match &self.head {
+            Head::Affine(head) => head.weight.cols(),
+            Head::Identity => self.hidden_len(),
+        }
+    }
+
+    /// J·n
+    pub fn output_len(&self) -> usize {
+        match &self.head {
+            Head::Affine(head) => head.bias.len(),
+            Head::Identity => self.hidden_len(),
+        }
+    }
+
+    /// Evaluates φ at `code`, (k).
+    pub fn evaluate(&self, code: &[f32], at: &mut Activations) {
+        at.layers.resize(self.layers.len(), Vec::new());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (before, here) = at.layers.split_at_mut(index);
+            let out = &mut here[0];
+            out.resize(layer.bias.len(), 0.0);
+            layer.apply_into(before.last().map_or(code, Vec::as_slice), out);
+            out.iter_mut().for_each(|v| *v = v.max(0.0));
+        }
+        at.features.clear();
+        at.features
+            .extend_from_slice(&at.layers[self.layers.len() - 1]);
+        if matches!(self.head, Head::Affine(_)) {
+            at.features.extend_from_slice(code);
+        }
+    }
+
+    /// G(code), (J·n), into `image`.
+    pub fn decode(&self, code: &[f32], at: &mut Activations, image: &mut [f32]) {
+        self.evaluate(code, at);
+        match &self.head {
+            Head::Affine(head) => head.apply_into(&at.features, image),
+            Head::Identity => image.copy_from_slice(&at.features),
+        }
+    }
+
+    /// ∂h/∂z where φ was last evaluated: D_{d−1}W_{d−1}⋯D₁W₁, of which inactive rows and columns are never multiplied.
+    pub fn jacobian<'a>(&self, at: &'a mut Activations) -> Jacobian<'a> {
+        let k = self.code_len();
+        let Activations {
+            layers,
+            active,
+            jacobian,
+            gathered,
+            ..
+        } = at;
+        let [on, next_on] = active;
+        let [rows, next_rows] = jacobian;
+        active_units(&layers[0], on);
+        rows.resize(on.len() * k, 0.0);
+        for (row, &unit) in on.iter().enumerate() {
+            let weights = self.layers[0].weight.row(unit);
+            weights
+                .iter()
+                .enumerate()
+                .for_each(|(c, &w)| rows[c * on.len() + row] = w);
+        }
+        for (layer, output) in self.layers.iter().zip(layers.iter()).skip(1) {
+            active_units(output, next_on);
+            gathered.clear();
+            for &unit in next_on.iter() {
+                let weights = layer.weight.row(unit);
+                gathered.extend(on.iter().map(|&from| weights[from]));
+            }
+            next_rows.resize(next_on.len() * k, 0.0);
+            matmul(
+                MatMut::from_column_major_slice_mut(next_rows, next_on.len(), k),
+                Accum::Replace,
+                MatRef::from_row_major_slice(gathered, next_on.len(), on.len()),
+                MatRef::from_column_major_slice(rows, on.len(), k),
+                1.0,
+                Par::Seq,
+            );
+            std::mem::swap(on, next_on);
+            std::mem::swap(rows, next_rows);
+        }
+        Jacobian {
+            active: on,
+            rows: MatRef::from_column_major_slice(rows, on.len(), k),
+        }
+    }
+
+    /// (∂φ/∂z)ᵀ v, (k), of `v`, (H), where φ was last evaluated.
+    pub fn pull_back(&self, at: &Activations, v: &[f32]) -> Vec<f32> {
+        let (mut v, direct) = (v[..self.hidden_len()].to_vec(), &v[self.hidden_len()..]);
+        for (layer, output) in self.layers.iter().zip(&at.layers).rev() {
+            v.iter_mut()
+                .zip(output)
+                .filter(|(_, out)| **out <= 0.0)
+                .for_each(|(v, _)| *v = 0.0);
+            let mut below = vec![0.0; layer.weight.cols()];
+            layer.weight.apply_transposed(&v, &mut below);
+            v = below;
+        }
+        v.iter_mut().zip(direct).for_each(|(v, d)| *v += d);
+        v
+    }
+
+    /// The same decoder over whitened codes: z = mean + factor·u is folded into its first layer and its head.
+    ///
+    /// `mean` is (k), `factor` (k × k).
+    pub fn whitened(&self, mean: &[f32], factor: &Matrix) -> Self {
+        let fold = |weight: &Matrix, bias: &[f32]| {
+            let mut moved = vec![0.0; bias.len()];
+            weight.apply(mean, &mut moved);
+            moved.iter_mut().zip(bias).for_each(|(m, b)| *m += b);
+            (weight.product(factor), moved)
+        };
+        let mut layers = self.layers.clone();
+        let (weight, bias) = fold(&layers[0].weight, &layers[0].bias);
+        layers[0] = Affine { weight, bias };
+        let head = match &self.head {
+            Head::Identity => Head::Identity,
+            Head::Affine(head) => {
+                let h = self.hidden_len();
+                let k = self.code_len();
+                let code = Matrix::from_view(head.weight.view().subcols(h, k));
+                let (code, bias) = fold(&code, &head.bias);
+                let mut weight = head.weight.clone();
+                for r in 0..weight.rows() {
+                    weight.row_mut(r)[h..].copy_from_slice(code.row(r));
+                }
+                Head::Affine(Affine { weight, bias })
+            }
+        };
+        Self { layers, head }
+    }
+}
+
+fn active_units(output: &[f32], active: &mut Vec<usize>) {
+    active.clear();
+    active.extend(
+        output
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| **v > 0.0)
+            .map(|(unit, _)| unit),
+    );
+}

@@ -1,0 +1,100 @@
+//! What training minimises: errors of the channels, weighted by how bright a pixel is, and errors of the range.
+
+use crate::frame::Knots;
+
+/// Return at which a pixel's weight has halved.
+const BRIGHTNESS: f32 = 0.1;
+/// Weight of the range moment Σ_g (κ_g − r) x̂_g / (s + δ), in units of κ_J.
+const MOMENT: f32 = 1.0;
+/// Weight of the range read out of the strongest pair, in units of κ_J.
+const READ_OUT: f32 = 2.0;
+
+/// Loss of one decoded frame and its gradient.
+///
+/// `decoded` and `truth` are channels, (J·n); `range` is the true range relative to κ_J, (n), NaN where nothing
+/// returned; `knots` are relative. The gradient, (J·n), is written into `gradient`. The channels say what recovery
+/// sees; the moment draws energy out of channels where the range is not; the read-out is what users are given.
+pub(super) fn loss(
+    decoded: &[f32],
+    truth: &[f32],
+    range: &[f32],
+    knots: &Knots,
+    gradient: &mut [f32],
+) -> f64 {
+    let n = range.len();
+    let channels = knots.channels();
+    let kappa = knots.metres();
+    let share = 1.0 / n as f32;
+    let mut total = 0.0;
+    for i in 0..n {
+        let s: f32 = (0..channels).map(|g| truth[g * n + i]).sum();
+        let bright = share / (s + BRIGHTNESS);
+        for g in 0..channels {
+            let error = decoded[g * n + i] - truth[g * n + i];
+            total += bright * error * error;
+            gradient[g * n + i] = 2.0 * bright * error;
+        }
+        let r = range[i];
+        if r.is_nan() {
+            continue;
+        }
+        let at = |g: usize| decoded[g * n + i].max(0.0);
+        let scale = 1.0 / (s + BRIGHTNESS);
+        let moment: f32 = (0..channels).map(|g| (kappa[g] - r) * at(g)).sum::<f32>() * scale;
+        total += share * MOMENT * moment * moment;
+        for g in 0..channels {
+            if decoded[g * n + i] > 0.0 {
+                gradient[g * n + i] += 2.0 * share * MOMENT * moment * scale * (kappa[g] - r);
+            }
+        }
+        let Some(pair) =
+            (1..channels).max_by(|&a, &b| (at(a - 1) + at(a)).total_cmp(&(at(b - 1) + at(b))))
+        else {
+            continue;
+        };
+        let mass = at(pair - 1) + at(pair);
+        if mass <= 0.0 {
+            continue;
+        }
+        let read = (kappa[pair - 1] * at(pair - 1) + kappa[pair] * at(pair)) / mass;
+        let error = read - r;
+        total += share * READ_OUT * error * error;
+        let slope = 2.0 * share * READ_OUT * error / mass.max(0.5 * s + 0.02); // no steep gradient where there is no light
+        for g in [pair - 1, pair] {
+            if decoded[g * n + i] > 0.0 {
+                gradient[g * n + i] += slope * (kappa[g] - read);
+            }
+        }
+    }
+    f64::from(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradient_agrees_with_differences() {
+        let knots = Knots::even(4, 1.0).unwrap();
+        let range = [0.2, f32::NAN, 0.9];
+        let truth = [0.2, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.5];
+        let decoded = [
+            0.3, 0.1, 0.05, 0.35, -0.1, 0.02, 0.1, 0.03, 0.2, -0.05, 0.01, 0.4,
+        ];
+        let mut gradient = [0.0; 12];
+        loss(&decoded, &truth, &range, &knots, &mut gradient);
+        for i in 0..12 {
+            let at = |step: f32| {
+                let mut moved = decoded;
+                moved[i] += step;
+                loss(&moved, &truth, &range, &knots, &mut [0.0; 12])
+            };
+            let difference = ((at(1e-3) - at(-1e-3)) / 2e-3) as f32;
+            assert!(
+                (difference - gradient[i]).abs() < 2e-3 + 0.01 * difference.abs(),
+                "{i}: {difference} {}",
+                gradient[i]
+            );
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Floor 3, behind the feature `train`: fits a prior to simulated and recorded scenes.
+
+mod adam;
+mod checkpoint;
+mod finish;
+mod loss;
+mod model;
+mod pca;
+mod stream;
+
+use crate::frame::{Knots, RangeImage};
+use crate::prior::{Matrix, Prior, Provenance, TokenGrid};
+use crate::sim;
+use candle_core::{Device, Tensor};
+use model::{Inputs, Model, Shape};
+use pca::Principal;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use stream::{Batch, Recorded, Source};
+
+/// Weight of ½‖z‖² that keeps codes from drifting apart.
+const CODE_WEIGHT: f64 = 1e-5;
+/// Steps over which the rate rises to its full value.
+const WARM_UP: usize = 300;
+/// Share of the steps, the last ones, over which the rate falls to zero.
+const COOLING: f32 = 0.25;
+/// Frames that principal directions are fitted to.
+const PRINCIPAL_FRAMES: u64 = 12_288;
+/// Frames of the validation figure.
+const VALIDATION_FRAMES: u64 = 500;
+
+/// What to train, on what, for how long.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// name of the prior
+    pub name: String,
+    /// the command that asked for it, for the provenance
+    pub command: String,
+    /// rows of pixels, a multiple of 8
+    pub rows: usize,
+    /// columns of pixels, a multiple of 8
+    pub cols: usize,
+    /// J
+    pub channels: usize,
+    /// k
+    pub code: usize,
+    /// widths of the decoder's two ReLU layers
+    pub hidden: [usize; 2],
+    /// steps in all, those of a resumed checkpoint counted in
+    pub steps: usize,
+    /// frames a step
+    pub batch: usize,
+    /// full rate of Adam
+    pub rate: f32,
+    /// seed of everything random
+    pub seed: u64,
+    /// share of frames from recorded sequences, where there are any
+    pub recorded_share: f64,
+    /// file that training resumes from, where it exists, and goes on writing
+    pub checkpoint: PathBuf,
+    /// steps between checkpoints and validation figures
+    pub checkpoint_every: usize,
+}
+
+/// A recorded sequence to mix in.
+#[derive(Clone, Debug)]
+pub struct RecordedFrames {
+    /// where it comes from and its licence, for the provenance
+    pub origin: String,
+    /// frames resampled to the prior's grid, m
+    pub frames: Vec<RangeImage>,
+    /// range of the sensor's last knot, m
+    pub max_range: f32,
+}
+
+/// Progress of training, as it happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// principal directions are being fitted
+    Principal,
+    /// training starts or resumes at this step
+    Started {
+        /// first step to be made
+        step: usize,
+    },
+    /// a step was made
+    Step {
+        /// steps made so far
+        step: usize,
+        /// its loss
+        loss: f64,
+    },
+    /// range RMSE of decode(encode(frame)) on held-out frames, relative to κ_J
+    Validation {
+        /// steps made so far
+        step: usize,
+        /// of the network
+        rmse: f64,
+        /// of as many principal directions
+        principal: f64,
+    },
+    /// statistics are being estimated
+    Finishing,
+}
+
+/// Why training could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// sizes that do not fit the encoder
+    #[error("expected rows and columns that are positive multiples of {multiple}, got {rows} × {cols}", multiple = TokenGrid::MULTIPLE)]
+    Grid {
+        /// rows
+        rows: usize,
+        /// columns
+        cols: usize,
+    },
+    /// no channels
+    #[error(transparent)]
+    Knots(#[from] crate::frame::KnotsError),
+    /// a checkpoint that does not fit
+    #[error("checkpoint {path} does not fit: {what}", path = path.display())]
+    Checkpoint {
+        /// the file
+        path: PathBuf,
+        /// what is wrong
+        what: String,
+    },
+    /// a file that cannot be read or written
+    #[error("cannot write {path}", path = path.display())]
+    Io {
+        /// the file
+        path: PathBuf,
+        /// why
+        source: std::io::Error,
+    },
+    /// the training stream ended
+    #[error("the thread that makes training frames stopped")]
+    Stream,
+    /// a fault of the numerics
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Trains a prior and estimates what recovery needs to know of it.
+///
+/// # Errors
+/// Where sizes do not fit, a checkpoint does not belong to them, or a file cannot be written.
+pub fn train(
+    options: &Options,
+    recorded: Vec<RecordedFrames>,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Prior, TrainError> {
+    let grid = TokenGrid {
+        rows: options.rows,
+        cols: options.cols,
+        channels: options.channels,
+    };
+    let fits = |side: usize| side > 0 && side.is_multiple_of(TokenGrid::MULTIPLE);
+    if !fits(grid.rows) || !fits(grid.cols) {
+        return Err(TrainError::Grid {
+            rows: grid.rows,
+            cols: grid.cols,
+        });
+    }
+    let provenance = provenance(options, &recorded);
+    let source = Arc::new(Source {
+        grid,
+        knots: Knots::even(options.channels, 1.0)?,
+        rays: sim::rays(grid.rows, grid.cols),
+        recorded: recorded
+            .into_iter()
+            .map(|r| Recorded {
+                frames: r.frames,
+                max_range: r.max_range,
+            })
+            .collect(),
+        recorded_share: options.recorded_share,
+        seed: options.seed,
+    });
+    observe(Event::Principal);
+    let principal = fit_principal(&source, options.seed);
+    let shape = Shape {
+        grid,
+        code: options.code,
+        hidden: options.hidden,
+    };
+    let model = Model::principal(shape, &principal, options.seed)?;
+    let first = if options.checkpoint.exists() {
+        checkpoint::load(&model, &options.checkpoint)?
+    } else {
+        0
+    };
+    observe(Event::Started { step: first });
+    descend(options, &source, &model, &principal, first, observe)?;
+    observe(Event::Finishing);
+    finish::finish(
+        &options.name,
+        &source,
+        &model,
+        &principal,
+        provenance,
+        first.max(options.steps),
+    )
+}
+
+/// The steps from `first` on.
+fn descend(
+    options: &Options,
+    source: &Arc<Source>,
+    model: &Model,
+    principal: &Principal,
+    first: usize,
+    observe: &mut dyn FnMut(Event),
+) -> Result<(), TrainError> {
+    let validation = source.validation(0..VALIDATION_FRAMES);
+    let baseline = range_rmse(
+        source,
+        &validation,
+        &principal_decoded(principal, options.code, &validation.channels),
+    );
+    let mut noise = ChaCha8Rng::seed_from_u64(options.seed ^ first as u64);
+    let batches = source.spawn(
+        PRINCIPAL_FRAMES + (first * options.batch) as u64,
+        options.batch,
+    );
+    for step in first..options.steps {
+        let batch = batches.recv().map_err(|_| TrainError::Stream)?;
+        let rate = options.rate * schedule(step, options.steps);
+        let loss = descend_once(source, model, &batch, rate, step, &mut noise)?;
+        observe(Event::Step {
+            step: step + 1,
+            loss,
+        });
+        if (step + 1).is_multiple_of(options.checkpoint_every) || step + 1 == options.steps {
+            checkpoint::save(model, step + 1, &options.checkpoint)?;
+            let rmse = range_rmse(source, &validation, &decoded(model, &validation)?);
+            observe(Event::Validation {
+                step: step + 1,
+                rmse,
+                principal: baseline,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// One step of Adam; returns the loss.
+fn descend_once(
+    source: &Source,
+    model: &Model,
+    batch: &Batch,
+    rate: f32,
+    step: usize,
+    noise: &mut ChaCha8Rng,
+) -> Result<f64, TrainError> {
+    let code = model.encode(&inputs(source.grid, batch)?)?;
+    let noisy = (&code + model::code_noise(batch.frames, model.shape().code, noise)?)?;
+    let features = model.features(&noisy)?;
+    let (loss, gradient) = loss_and_gradient(source, batch, &model.head(&features)?);
+    let gradient = Tensor::from_vec(
+        gradient,
+        (batch.frames, model.shape().outputs()),
+        &Device::Cpu,
+    )?;
+    let head = model.head_gradients(&features, &gradient)?;
+    let code_energy = (code.sqr()?.sum_all()? * (CODE_WEIGHT / batch.frames as f64))?;
+    let surrogate = ((features * head.features)?.sum_all()? + code_energy)?; // its gradient is the loss's
+    let gradients = surrogate.backward()?;
+    for parameter in model.parameters() {
+        let gradient = match parameter.name {
+            model::HEAD_WEIGHT => Some(&head.weight),
+            model::HEAD_BIAS => Some(&head.bias),
+            _ => gradients.get(parameter.var.as_tensor()),
+        };
+        if let Some(gradient) = gradient {
+            parameter.descend(gradient, rate, step + 1)?;
+        }
+    }
+    Ok(loss)
+}
+
+/// Mean loss of a batch and its gradient, (frames × J·n), frames spread over the cores.
+fn loss_and_gradient(source: &Source, batch: &Batch, decoded: &[f32]) -> (f64, Vec<f32>) {
+    let pixels = source.grid.rows * source.grid.cols;
+    let outputs = source.grid.channels * pixels;
+    let mut gradient = vec![0.0; decoded.len()];
+    let share = batch.frames.div_ceil(threads());
+    let total: f64 = std::thread::scope(|scope| {
+        let parts = gradient
+            .chunks_mut(share * outputs)
+            .enumerate()
+            .map(|(part, gradient)| {
+                scope.spawn(move || {
+                    let frames = gradient.chunks_exact_mut(outputs).enumerate();
+                    frames
+                        .map(|(frame, gradient)| {
+                            let frame = part * share + frame;
+                            let at = frame * outputs..(frame + 1) * outputs;
+                            let range = &batch.range[frame * pixels..(frame + 1) * pixels];
+                            let loss = loss::loss(
+                                &decoded[at.clone()],
+                                &batch.channels[at],
+                                range,
+                                &source.knots,
+                                gradient,
+                            );
+                            gradient.iter_mut().for_each(|g| *g /= batch.frames as f32);
+                            loss
+                        })
+                        .sum::<f64>()
+                })
+            });
+        let parts: Vec<_> = parts.collect();
+        parts
+            .into_iter()
+            .map(|part| part.join().unwrap_or(f64::NAN))
+            .sum()
+    });
+    (total / batch.frames as f64, gradient)
+}
+
+fn inputs(grid: TokenGrid, batch: &Batch) -> Result<Inputs, TrainError> {
+    let outputs = batch.channels.len() / batch.frames;
+    Ok(Inputs {
+        channels: Tensor::from_slice(&batch.channels, (batch.frames, outputs), &Device::Cpu)?,
+        tokens: Tensor::from_slice(
+            &batch.tokens,
+            (batch.tokens.len() / grid.token_len(), grid.token_len()),
+            &Device::Cpu,
+        )?,
+    })
+}
+
+/// decode(encode(·)) of a batch, (frames × J·n).
+fn decoded(model: &Model, batch: &Batch) -> Result<Vec<f32>, TrainError> {
+    let code = model.encode(&inputs(model.shape().grid, batch)?)?;
+    Ok(model.head(&model.features(&code)?)?)
+}
+
+/// The first `count` principal directions' idea of frames, (frames × J·n).
+fn principal_decoded(principal: &Principal, count: usize, channels: &[f32]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(channels.len());
+    for frame in channels.chunks_exact(principal.mean.len()) {
+        let centred: Vec<f32> = frame
+            .iter()
+            .zip(&principal.mean)
+            .map(|(x, m)| x - m)
+            .collect();
+        let mut decoded = principal.mean.clone();
+        for row in (0..count.min(principal.directions.rows())).map(|r| principal.directions.row(r))
+        {
+            let score = crate::prior::dot(row, &centred);
+            decoded
+                .iter_mut()
+                .zip(row)
+                .for_each(|(out, v)| *out += score * v);
+        }
+        out.extend(decoded);
+    }
+    out
+}
+
+/// Range RMSE over the pixels with a return, relative to κ_J.
+fn range_rmse(source: &Source, batch: &Batch, decoded: &[f32]) -> f64 {
+    let pixels = source.grid.rows * source.grid.cols;
+    let mut read = RangeImage::empty(source.grid.rows, source.grid.cols);
+    let (mut squares, mut count) = (0.0f64, 0usize);
+    for (frame, range) in decoded
+        .chunks_exact(source.grid.channels * pixels)
+        .zip(batch.range.chunks_exact(pixels))
+    {
+        source.knots.read_out(frame, 0.0, &mut read);
+        for (&got, &truth) in read.range.iter().zip(range) {
+            if !truth.is_nan() {
+                squares += f64::from(got - truth).powi(2);
+                count += 1;
+            }
+        }
+    }
+    (squares / count.max(1) as f64).sqrt()
+}
+
+fn fit_principal(source: &Source, seed: u64) -> Principal {
+    let sample = source.batch(0..PRINCIPAL_FRAMES);
+    let outputs = sample.channels.len() / sample.frames;
+    pca::principal(
+        &mut Matrix::new(sample.frames, outputs, sample.channels),
+        finish::MOMENT_DIRECTIONS,
+        seed,
+    )
+}
+
+/// Share of the full rate at a step: rises, stays, falls to zero.
+fn schedule(step: usize, steps: usize) -> f32 {
+    let rise = (step + 1) as f32 / WARM_UP as f32;
+    let fall = (steps - step) as f32 / (COOLING * steps as f32).max(1.0);
+    rise.min(fall).min(1.0)
+}
+
+fn provenance(options: &Options, recorded: &[RecordedFrames]) -> Provenance {
+    let mut data = vec!["simulated scenes of every family, never repeated".to_owned()];
+    data.extend(recorded.iter().map(|r| r.origin.clone()));
+    Provenance {
+        command: options.command.clone(),
+        seed: options.seed,
+        steps: options.steps,
+        batch: options.batch,
+        data,
+    }
+}
+
+/// Cores to spread work over.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Whether `path` looks like a place that a prior can be written to.
+///
+/// # Errors
+/// Where its folder does not exist.
+pub fn check_output(path: &Path) -> Result<(), TrainError> {
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::metadata(folder)
+        .map(|_| ())
+        .map_err(|source| TrainError::Io {
+            path: path.to_owned(),
+            source,
+        })
+}

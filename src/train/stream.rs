@@ -1,0 +1,147 @@
+//! The never-repeating stream of training frames, made on a thread of its own.
+
+use crate::frame::{Knots, RangeImage};
+use crate::prior::TokenGrid;
+use crate::sim::{self, Rays, Split};
+use rand::{Rng, RngExt};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+/// Batches made ahead of need.
+const AHEAD: usize = 4;
+
+/// Frames of one recorded sequence, resampled to the prior's grid through many crops.
+pub(super) struct Recorded {
+    /// frames, ranges in metres
+    pub(super) frames: Vec<RangeImage>,
+    /// range of the last knot for this sensor, m
+    pub(super) max_range: f32,
+}
+
+/// Where frames come from.
+pub(super) struct Source {
+    pub(super) grid: TokenGrid,
+    /// knots relative to κ_J
+    pub(super) knots: Knots,
+    pub(super) rays: Rays,
+    pub(super) recorded: Vec<Recorded>,
+    /// share of frames that come from recorded sequences
+    pub(super) recorded_share: f64,
+    pub(super) seed: u64,
+}
+
+/// Some frames, ready for the network.
+pub(super) struct Batch {
+    pub(super) frames: usize,
+    /// channels, (frames × J·n)
+    pub(super) channels: Vec<f32>,
+    /// the encoder's tokens
+    pub(super) tokens: Vec<f32>,
+    /// true range relative to κ_J, NaN where nothing returned, (frames × n)
+    pub(super) range: Vec<f32>,
+}
+
+impl Source {
+    /// Training frames `indices` of the stream.
+    pub(super) fn batch(&self, indices: Range<u64>) -> Batch {
+        self.collect(indices, |index, image| self.training_frame(index, image))
+    }
+
+    /// Simulated frames that training never sees.
+    pub(super) fn validation(&self, indices: Range<u64>) -> Batch {
+        self.collect(indices, |index, image| {
+            sim::frame(Split::Tune, index, &self.rays, image);
+            sim::MAX_RANGE
+        })
+    }
+
+    /// `make` fills an image and says which range is κ_J.
+    fn collect(&self, indices: Range<u64>, make: impl Fn(u64, &mut RangeImage) -> f32) -> Batch {
+        let frames = (indices.end - indices.start) as usize;
+        let pixels = self.grid.rows * self.grid.cols;
+        let outputs = self.grid.channels * pixels;
+        let mut batch = Batch {
+            frames,
+            channels: vec![0.0; frames * outputs],
+            tokens: vec![0.0; frames * self.grid.len()],
+            range: vec![f32::NAN; frames * pixels],
+        };
+        let mut image = RangeImage::empty(self.grid.rows, self.grid.cols);
+        for (slot, index) in indices.enumerate() {
+            let max_range = make(index, &mut image);
+            image.range.iter_mut().for_each(|r| *r /= max_range);
+            let x = &mut batch.channels[slot * outputs..][..outputs];
+            self.knots.split(&image, x);
+            self.grid.tokens(
+                x,
+                &mut batch.tokens[slot * self.grid.len()..][..self.grid.len()],
+            );
+            for (pixel, range) in batch.range[slot * pixels..][..pixels]
+                .iter_mut()
+                .enumerate()
+            {
+                if image.valid[pixel] && image.range[pixel] <= 1.0 {
+                    *range = image.range[pixel];
+                }
+            }
+        }
+        batch
+    }
+
+    fn training_frame(&self, index: u64, image: &mut RangeImage) -> f32 {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(index);
+        let recorded = !self.recorded.is_empty() && rng.random_bool(self.recorded_share);
+        let max_range = if recorded {
+            let sequence = &self.recorded[rng.random_range(0..self.recorded.len())];
+            image.clone_from(&sequence.frames[rng.random_range(0..sequence.frames.len())]);
+            sequence.max_range * rng.random_range(0.7..1.3)
+        } else {
+            sim::frame(
+                Split::Train,
+                self.seed.wrapping_mul(1 << 40).wrapping_add(index),
+                &self.rays,
+                image,
+            );
+            sim::MAX_RANGE
+        };
+        if rng.next_u32() & 1 == 1 {
+            mirror(image);
+        }
+        max_range
+    }
+
+    /// Batches of `frames` frames from frame `start` of the stream on, until the receiver is dropped.
+    pub(super) fn spawn(self: &Arc<Self>, start: u64, frames: usize) -> Receiver<Batch> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let source = Arc::clone(self);
+        std::thread::spawn(move || {
+            let mut next = start;
+            while sender
+                .send(source.batch(next..next + frames as u64))
+                .is_ok()
+            {
+                next += frames as u64;
+            }
+        });
+        receiver
+    }
+}
+
+fn mirror(image: &mut RangeImage) {
+    let cols = image.cols;
+    image
+        .range
+        .chunks_exact_mut(cols)
+        .for_each(<[f32]>::reverse);
+    image
+        .returns
+        .chunks_exact_mut(cols)
+        .for_each(<[f32]>::reverse);
+    image
+        .valid
+        .chunks_exact_mut(cols)
+        .for_each(<[bool]>::reverse);
+}
