@@ -1,8 +1,10 @@
 //! relucent
 
+pub mod clock;
 pub mod dataset;
 pub mod frame;
 pub mod prior;
+pub mod recover;
 pub mod sensing;
 pub mod sim;
 #[cfg(feature = "train")]

@@ -1,0 +1,138 @@
+//! What recovery needs of a prior, folded once.
+
+use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+
+/// How the representation error enters the estimate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorModel {
+    /// along its leading directions, as unknowns c beside the code, and pixel by pixel beyond them
+    #[default]
+    Directions,
+    /// as white noise of the same mean variance in each channel: what one does without knowing better
+    White,
+}
+
+/// A generator and its error, x = G(u) + ē + E c + rest, as the solver sees it.
+///
+/// The unknowns are v = (u, c), both with prior N(0, I): c is scaled by Λ^½. Every column of the head and of E is an
+/// image of J·n values, kept contiguous: patterns are applied to images, and rendering adds up images.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(super) decoder: Decoder,
+    /// images of the H features, then E·Λ^½, (H + q × J·n)
+    pub(super) columns: Matrix,
+    /// b + ē, (J·n)
+    pub(super) bias: Vec<f32>,
+    /// ψ, variance of the rest, (J·n)
+    pub(super) remainder: Vec<f32>,
+    /// what the linear estimate of u is made from, where there is anything
+    pub(super) moments: Option<SecondMoments>,
+}
+
+impl Model {
+    /// The model of a trained prior.
+    pub fn new(prior: &Prior, error: ErrorModel) -> Self {
+        let decoder = prior.whitened_decoder();
+        let mut columns = head_columns(&decoder);
+        let mut remainder = prior.error.remainder.clone();
+        match error {
+            ErrorModel::Directions => {
+                for (q, variance) in prior.error.variances.iter().enumerate() {
+                    let spread = variance.sqrt();
+                    columns.extend(prior.error.directions.row(q).iter().map(|e| e * spread));
+                }
+            }
+            ErrorModel::White => {
+                for (q, variance) in prior.error.variances.iter().enumerate() {
+                    let direction = prior.error.directions.row(q);
+                    remainder.iter_mut().zip(direction).for_each(|(rest, e)| *rest += variance * e * e);
+                }
+                for channel in remainder.chunks_exact_mut(prior.pixels()) {
+                    let mean = channel.iter().sum::<f32>() / channel.len() as f32;
+                    channel.fill(mean);
+                }
+            }
+        }
+        let outputs = decoder.output_len();
+        let bias = match &decoder.head {
+            Head::Affine(head) => head.bias.iter().zip(&prior.error.mean).map(|(b, e)| b + e).collect(),
+            Head::Identity => prior.error.mean.clone(),
+        };
+        let columns = Matrix::new(columns.len() / outputs, outputs, columns);
+        Self { decoder: Decoder { head: light(&decoder.head), ..decoder }, columns, bias, remainder, moments: Some(prior.moments.clone()) }
+    }
+
+    /// A generator without error and without statistics: the theory's setting.
+    pub fn exact(decoder: Decoder) -> Self {
+        let outputs = decoder.output_len();
+        let columns = Matrix::new(decoder.feature_len(), outputs, head_columns(&decoder));
+        let bias = match &decoder.head {
+            Head::Affine(head) => head.bias.clone(),
+            Head::Identity => vec![0.0; outputs],
+        };
+        Self { decoder: Decoder { head: light(&decoder.head), ..decoder }, columns, bias, remainder: vec![0.0; outputs], moments: None }
+    }
+
+    /// k, length of the code u.
+    pub fn code_len(&self) -> usize {
+        self.decoder.code_len()
+    }
+
+    /// H, number of features that the head sees.
+    pub fn feature_len(&self) -> usize {
+        match self.decoder.head {
+            Head::Affine(_) => self.decoder.hidden_len() + self.decoder.code_len(),
+            Head::Identity => self.decoder.hidden_len(),
+        }
+    }
+
+    /// q, number of error directions.
+    pub fn error_len(&self) -> usize {
+        self.columns.rows() - self.feature_len()
+    }
+
+    /// k + q, length of the state v = (u, c).
+    pub fn state_len(&self) -> usize {
+        self.code_len() + self.error_len()
+    }
+
+    /// J·n
+    pub fn output_len(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// The frame's channels x₀ = G(u) + ē + E c, (J·n), of a state v = (u, c); only columns that count are read.
+    ///
+    /// # Panics
+    /// Where `state` is not k + q long or `x` not J·n.
+    pub fn image(&self, state: &[f32], at: &mut Activations, x: &mut [f32]) {
+        assert_eq!(state.len(), self.state_len(), "k + q");
+        let (code, error) = state.split_at(self.code_len());
+        self.decoder.evaluate(code, at);
+        x.copy_from_slice(&self.bias);
+        for (index, &weight) in at.features().iter().chain(error).enumerate() {
+            if weight != 0.0 {
+                x.iter_mut().zip(self.columns.row(index)).for_each(|(x, column)| *x += weight * column);
+            }
+        }
+    }
+}
+
+/// The image of each feature, (H × J·n), flattened.
+fn head_columns(decoder: &Decoder) -> Vec<f32> {
+    match &decoder.head {
+        Head::Affine(head) => head.weight.transposed().data().to_vec(),
+        Head::Identity => {
+            let n = decoder.output_len();
+            (0..n * n).map(|i| f32::from(u8::from(i / n == i % n))).collect()
+        }
+    }
+}
+
+/// A head that only says of which kind it is: its weights live in the model's columns.
+fn light(head: &Head) -> Head {
+    match head {
+        Head::Affine(_) => Head::Affine(Affine::default()),
+        Head::Identity => Head::Identity,
+    }
+}

@@ -1,0 +1,242 @@
+//! Levenberg–Marquardt with the exact Jacobian on the pair (u, c), c eliminated.
+//!
+//! Minimises ½‖M [φ(u); c] − ỹ‖² + ½ (v − v⁻)ᵀ Ω (v − v⁻) over v = (u, c). For any u the best c is linear in what u
+//! leaves over, so iterations are over u alone, on the Schur complement of c (variable projection).
+
+use super::belief::{Belief, Posterior};
+use super::fuse::{Readings, System, symmetric_product};
+use super::model::Model;
+use crate::prior::{Activations, dot};
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Llt;
+use faer::linalg::solvers::Solve;
+use faer::{Accum, Mat, MatRef, Par, Side};
+
+/// When to stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// most linear systems solved for one start
+    pub iterations: usize,
+    /// stop when a step is predicted to lower the cost by less than this share of it
+    pub tolerance: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { iterations: 30, tolerance: 1e-3 }
+    }
+}
+
+/// Why the iteration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// no step promises a decrease worth having
+    Converged,
+    /// the limit of iterations was reached
+    Iterations,
+    /// no damping gave a decrease
+    Stalled,
+}
+
+/// First damping, relative to the diagonal of the normal equations.
+const FIRST_DAMPING: f64 = 1e-3;
+/// Damping beyond which no step moves anything.
+const MOST_DAMPING: f64 = 1e10;
+
+/// One frame's problem.
+pub(super) struct Problem<'a> {
+    model: &'a Model,
+    system: &'a System,
+    readings: &'a Readings,
+    belief: &'a Belief,
+    /// M_EᵀM_E + Ω_cc
+    error_normal: Llt<f64>,
+}
+
+/// Where an iteration stands.
+#[derive(Clone, Debug)]
+struct Point {
+    u: Vec<f32>,
+    /// best c for this u
+    c: Vec<f64>,
+    /// M_E c + M_φ φ(u) − ỹ
+    residual: Vec<f32>,
+    cost: f64,
+}
+
+/// H = [[H_uu, H_uc], [H_cu, H_cc]] of the undamped normal equations and the gradient in u.
+struct Normal {
+    code: Mat<f64>,
+    cross: Mat<f64>,
+    gradient: Vec<f64>,
+}
+
+/// What one start came to.
+#[derive(Clone, Debug)]
+pub(super) struct Solution {
+    pub(super) posterior: Option<Posterior>,
+    /// v = (u, c)
+    pub(super) state: Vec<f64>,
+    pub(super) cost: f64,
+    /// expected decrease at the start had the problem been linear: gives the innovation's χ²
+    pub(super) innovation: f64,
+    pub(super) iterations: usize,
+    pub(super) stop: StopReason,
+}
+
+impl<'a> Problem<'a> {
+    /// `None` where belief and data leave c undetermined.
+    pub(super) fn new(model: &'a Model, system: &'a System, readings: &'a Readings, belief: &'a Belief) -> Option<Self> {
+        let (k, q) = (model.code_len(), model.error_len());
+        let normal = &system.gram + belief.precision.as_ref().submatrix(k, k, q, q);
+        Some(Self { model, system, readings, belief, error_normal: normal.llt(Side::Lower).ok()? })
+    }
+
+    /// Cost of starting at `u`, (k).
+    pub(super) fn cost_at(&self, u: &[f32]) -> f64 {
+        self.evaluate(u.to_vec(), &mut Activations::default()).cost
+    }
+
+    /// Descends from `u`, (k).
+    pub(super) fn descend(&self, u: &[f32], limits: Limits) -> Solution {
+        let at = &mut Activations::default();
+        let mut point = self.evaluate(u.to_vec(), at);
+        let mut normal = self.linearise(&point, at);
+        let mut damping = FIRST_DAMPING;
+        let (mut iterations, mut stop) = (0, StopReason::Iterations);
+        let innovation = point.cost - self.step(&normal, 0.0).map_or(0.0, |(_, decrease)| decrease);
+        while iterations < limits.iterations {
+            iterations += 1;
+            let Some((step, promised)) = self.step(&normal, damping) else {
+                damping *= 10.0;
+                continue;
+            };
+            let small = promised <= limits.tolerance * point.cost;
+            let next = self.evaluate(point.u.iter().zip(&step).map(|(u, d)| u + *d as f32).collect(), at);
+            if next.cost < point.cost {
+                let gained = (point.cost - next.cost) / promised;
+                damping *= if gained > 0.75 { 0.1 } else if gained < 0.25 { 4.0 } else { 1.0 };
+                point = next;
+                if small {
+                    stop = StopReason::Converged;
+                    break;
+                }
+                normal = self.linearise(&point, at);
+            } else if small {
+                stop = StopReason::Converged;
+                break;
+            } else if damping > MOST_DAMPING {
+                stop = StopReason::Stalled;
+                break;
+            } else {
+                damping = (damping * 10.0).max(1e-6);
+            }
+        }
+        let state: Vec<f64> = point.u.iter().map(|&u| f64::from(u)).chain(point.c.iter().copied()).collect();
+        let posterior = Posterior::new(state.clone(), &self.full(&normal));
+        Solution { posterior, state, cost: point.cost, innovation, iterations, stop }
+    }
+
+    /// The residual and cost at u, with the best c.
+    fn evaluate(&self, u: Vec<f32>, at: &mut Activations) -> Point {
+        let (k, q) = (self.model.code_len(), self.model.error_len());
+        self.model.decoder.evaluate(&u, at);
+        let mut residual: Vec<f32> = self.readings.y.iter().map(|y| -y).collect();
+        add_columns(self.system.head(), at.features().iter().copied(), &mut residual);
+        let moved: Vec<f64> = u.iter().zip(&self.belief.mean).map(|(&u, m)| f64::from(u) - m).collect();
+        let (before, precision) = (&self.belief.mean[k..], &self.belief.precision);
+        let error = self.system.error();
+        let right = Mat::from_fn(q, 1, |i, _| {
+            let data = f64::from(dot(column(error, i), &residual));
+            let known: f64 = (0..q).map(|l| precision[(k + i, k + l)] * before[l]).sum();
+            let code: f64 = (0..k).map(|l| precision[(k + i, l)] * moved[l]).sum();
+            known - code - data
+        });
+        let c = self.error_normal.solve(&right);
+        let c: Vec<f64> = (0..q).map(|i| c[(i, 0)]).collect();
+        add_columns(error, c.iter().map(|&c| c as f32), &mut residual);
+        let away: Vec<f64> = moved.into_iter().chain(c.iter().zip(before).map(|(c, b)| c - b)).collect();
+        let belief: f64 = self.prior_gradient(&away, k + q).iter().zip(&away).map(|(g, d)| g * d).sum();
+        let data: f64 = residual.iter().map(|&r| f64::from(r).powi(2)).sum();
+        Point { u, c, residual, cost: 0.5 * (data + belief) }
+    }
+
+    /// Ω (v − v⁻), its first `rows` rows.
+    fn prior_gradient(&self, away: &[f64], rows: usize) -> Vec<f64> {
+        let precision = &self.belief.precision;
+        (0..rows).map(|r| precision.col_as_slice(r).iter().zip(away).map(|(p, d)| p * d).sum()).collect() // symmetric
+    }
+
+    /// The normal equations at a point whose activations are current.
+    fn linearise(&self, point: &Point, at: &mut Activations) -> Normal {
+        let (k, q) = (self.model.code_len(), self.model.error_len());
+        let jacobian = self.jacobian(at);
+        let belief = self.belief.precision.as_ref();
+        let code = symmetric_product(jacobian.as_ref()) + belief.submatrix(0, 0, k, k);
+        let mut cross: Mat<f32> = Mat::zeros(k, q);
+        matmul(cross.as_mut(), Accum::Replace, jacobian.transpose(), self.system.error(), 1.0, Par::Seq);
+        let cross = Mat::from_fn(k, q, |r, c| f64::from(cross[(r, c)]) + belief[(r, k + c)]);
+        let state = point.u.iter().map(|&u| f64::from(u)).chain(point.c.iter().copied());
+        let away: Vec<f64> = state.zip(&self.belief.mean).map(|(v, m)| v - m).collect();
+        let mut gradient = self.prior_gradient(&away, k);
+        for (c, g) in gradient.iter_mut().enumerate() {
+            *g += f64::from(dot(jacobian.col_as_slice(c), &point.residual));
+        }
+        Normal { code, cross, gradient }
+    }
+
+    /// F = ∂(M_φ φ)/∂u, (rows × k): only active columns of the head are read.
+    fn jacobian(&self, at: &mut Activations) -> Mat<f32> {
+        let (k, hidden) = (self.model.code_len(), self.model.decoder.hidden_len());
+        let head = self.system.head();
+        let jacobian = self.model.decoder.jacobian(at);
+        let rows = head.nrows();
+        let mut gathered = Vec::with_capacity(rows * jacobian.active.len());
+        jacobian.active.iter().for_each(|&unit| gathered.extend_from_slice(column(head, unit)));
+        let gathered = MatRef::from_column_major_slice(&gathered, rows, jacobian.active.len());
+        let mut out: Mat<f32> =
+            if head.ncols() > hidden { head.subcols(hidden, k).to_owned() } else { Mat::zeros(rows, k) };
+        matmul(out.as_mut(), Accum::Add, gathered, jacobian.rows, 1.0, Par::Seq);
+        out
+    }
+
+    /// The damped step in u and the decrease that the linearised problem promises for it.
+    fn step(&self, normal: &Normal, damping: f64) -> Option<(Vec<f64>, f64)> {
+        let k = self.model.code_len();
+        let mut reduced = normal.code.clone();
+        if self.model.error_len() > 0 {
+            reduced -= &normal.cross * self.error_normal.solve(normal.cross.transpose());
+        }
+        let undamped = reduced.clone();
+        (0..k).for_each(|i| reduced[(i, i)] += damping * reduced[(i, i)].abs().max(1e-12));
+        let right = Mat::from_fn(k, 1, |i, _| -normal.gradient[i]);
+        let step = reduced.llt(Side::Lower).ok()?.solve(&right);
+        let bent = &undamped * &step;
+        let promised = (0..k).map(|i| step[(i, 0)] * (right[(i, 0)] - 0.5 * bent[(i, 0)])).sum();
+        Some(((0..k).map(|i| step[(i, 0)]).collect(), promised))
+    }
+
+    /// The whole undamped normal matrix, (k + q × k + q).
+    fn full(&self, normal: &Normal) -> Mat<f64> {
+        let (k, q) = (self.model.code_len(), self.model.error_len());
+        let belief = self.belief.precision.as_ref();
+        Mat::from_fn(k + q, k + q, |r, c| match (r < k, c < k) {
+            (true, true) => normal.code[(r, c)],
+            (true, false) => normal.cross[(r, c - k)],
+            (false, true) => normal.cross[(c, r - k)],
+            (false, false) => self.system.gram[(r - k, c - k)] + belief[(r, c)],
+        })
+    }
+}
+
+/// Column `index` of a column-major matrix.
+fn column(matrix: MatRef<'_, f32>, index: usize) -> &[f32] {
+    matrix.col(index).try_as_col_major().map_or(&[], |column| column.as_slice())
+}
+
+/// out += matrix · weights; columns of weight 0 are not read.
+fn add_columns(matrix: MatRef<'_, f32>, weights: impl Iterator<Item = f32>, out: &mut [f32]) {
+    for (index, weight) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
+        out.iter_mut().zip(column(matrix, index)).for_each(|(out, v)| *out += weight * v);
+    }
+}
