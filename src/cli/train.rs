@@ -2,8 +2,9 @@
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use relucent::train::{self, Event, Options};
-use std::path::PathBuf;
+use relucent::dataset::Sequence;
+use relucent::train::{self, Event, Options, RecordedFrames};
+use std::path::{Path, PathBuf};
 
 /// Train a prior on simulated scenes, and on recorded sequences where you have them.
 ///
@@ -16,9 +17,9 @@ pub(crate) struct Train {
     /// Its name
     #[arg(long, default_value = "default")]
     name: String,
-    /// Description of a recorded sequence to mix in (TOML; may be given several times)
+    /// Recorded sequence to mix in, as TOML or TOML=FOLDER (where its files are); may be given several times
     #[arg(long)]
-    recorded: Vec<PathBuf>,
+    recorded: Vec<String>,
     /// Share of frames from recorded sequences
     #[arg(long, default_value_t = 0.1)]
     recorded_share: f64,
@@ -116,8 +117,19 @@ impl Train {
         )
     }
 
-    fn recorded_frames(&self) -> anyhow::Result<Vec<train::RecordedFrames>> {
-        Ok(Vec::new())
+    fn recorded_frames(&self) -> anyhow::Result<Vec<RecordedFrames>> {
+        let open = |argument: &String| {
+            let (toml, root) = match argument.split_once('=') {
+                Some((toml, root)) => (Path::new(toml), Some(Path::new(root))),
+                None => (Path::new(argument), None),
+            };
+            let sequence = Sequence::open(toml, root)
+                .with_context(|| format!("recorded sequence {argument}"))?;
+            Ok(RecordedFrames::new(
+                &sequence, self.rows, self.cols, self.seed,
+            )?)
+        };
+        self.recorded.iter().map(open).collect()
     }
 }
 

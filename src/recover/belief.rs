@@ -24,24 +24,38 @@ pub(super) struct Posterior {
 impl Belief {
     /// N(0, I): what the prior says of any scene.
     pub(super) fn prior(len: usize) -> Self {
-        Self { mean: vec![0.0; len], precision: Mat::identity(len, len) }
+        Self {
+            mean: vec![0.0; len],
+            precision: Mat::identity(len, len),
+        }
     }
 
     /// Nothing known at all.
     pub(super) fn flat(len: usize) -> Self {
-        Self { mean: vec![0.0; len], precision: Mat::zeros(len, len) }
+        Self {
+            mean: vec![0.0; len],
+            precision: Mat::zeros(len, len),
+        }
     }
 }
 
 impl Posterior {
     /// From the normal equations at the estimate; `None` where they are singular.
     pub(super) fn new(mean: Vec<f64>, precision: &Mat<f64>) -> Option<Self> {
-        Some(Self { mean, covariance: precision.llt(Side::Lower).ok()?.inverse() })
+        Some(Self {
+            mean,
+            covariance: precision.llt(Side::Lower).ok()?.inverse(),
+        })
     }
 
     /// The belief `elapsed_s` seconds later: mean φ·v, covariance φ²P + (1 − φ²)I with φ = exp(−Δt/τ) for each of the
     /// blocks u (of length `code`) and c. Uncertainty grows with the time passed, and never beyond the prior's.
-    pub(super) fn predict(&self, code: usize, elapsed_s: f64, time_constants_s: (f64, f64)) -> Option<Belief> {
+    pub(super) fn predict(
+        &self,
+        code: usize,
+        elapsed_s: f64,
+        time_constants_s: (f64, f64),
+    ) -> Option<Belief> {
         let decay = |tau: f64| (-elapsed_s.abs() / tau).exp();
         let (code_decay, error_decay) = (decay(time_constants_s.0), decay(time_constants_s.1));
         let phi = |i: usize| if i < code { code_decay } else { error_decay };
@@ -51,7 +65,12 @@ impl Posterior {
             phi(r) * phi(c) * self.covariance[(r, c)] + growth
         });
         Some(Belief {
-            mean: self.mean.iter().enumerate().map(|(i, m)| phi(i) * m).collect(),
+            mean: self
+                .mean
+                .iter()
+                .enumerate()
+                .map(|(i, m)| phi(i) * m)
+                .collect(),
             precision: covariance.llt(Side::Lower).ok()?.inverse(),
         })
     }
@@ -66,10 +85,15 @@ mod tests {
         let precision = Mat::from_fn(3, 3, |r, c| if r == c { 50.0 } else { 5.0 });
         let posterior = Posterior::new(vec![1.0, -2.0, 0.5], &precision).unwrap();
         let at_once = posterior.predict(2, 0.0, (1.0, 0.1)).unwrap();
-        assert!((at_once.mean[1] + 2.0).abs() < 1e-12 && (at_once.precision[(0, 1)] - 5.0).abs() < 1e-6);
+        assert!(
+            (at_once.mean[1] + 2.0).abs() < 1e-12 && (at_once.precision[(0, 1)] - 5.0).abs() < 1e-6
+        );
         let soon = posterior.predict(2, 0.1, (1.0, 0.1)).unwrap();
         assert!(soon.precision[(0, 0)] < 50.0 && soon.precision[(0, 0)] > 1.0);
-        assert!(soon.mean[0] > 0.9 && soon.mean[2] < 0.2, "each block has its own time constant");
+        assert!(
+            soon.mean[0] > 0.9 && soon.mean[2] < 0.2,
+            "each block has its own time constant"
+        );
         let late = posterior.predict(2, 1e3, (1.0, 0.1)).unwrap();
         assert!(late.mean[0].abs() < 1e-9 && (late.precision[(2, 2)] - 1.0).abs() < 1e-9);
     }

@@ -45,7 +45,10 @@ impl Model {
             ErrorModel::White => {
                 for (q, variance) in prior.error.variances.iter().enumerate() {
                     let direction = prior.error.directions.row(q);
-                    remainder.iter_mut().zip(direction).for_each(|(rest, e)| *rest += variance * e * e);
+                    remainder
+                        .iter_mut()
+                        .zip(direction)
+                        .for_each(|(rest, e)| *rest += variance * e * e);
                 }
                 for channel in remainder.chunks_exact_mut(prior.pixels()) {
                     let mean = channel.iter().sum::<f32>() / channel.len() as f32;
@@ -55,11 +58,25 @@ impl Model {
         }
         let outputs = decoder.output_len();
         let bias = match &decoder.head {
-            Head::Affine(head) => head.bias.iter().zip(&prior.error.mean).map(|(b, e)| b + e).collect(),
+            Head::Affine(head) => head
+                .bias
+                .iter()
+                .zip(&prior.error.mean)
+                .map(|(b, e)| b + e)
+                .collect(),
             Head::Identity => prior.error.mean.clone(),
         };
         let columns = Matrix::new(columns.len() / outputs, outputs, columns);
-        Self { decoder: Decoder { head: light(&decoder.head), ..decoder }, columns, bias, remainder, moments: Some(prior.moments.clone()) }
+        Self {
+            decoder: Decoder {
+                head: light(&decoder.head),
+                ..decoder
+            },
+            columns,
+            bias,
+            remainder,
+            moments: Some(prior.moments.clone()),
+        }
     }
 
     /// A generator without error and without statistics: the theory's setting.
@@ -70,7 +87,16 @@ impl Model {
             Head::Affine(head) => head.bias.clone(),
             Head::Identity => vec![0.0; outputs],
         };
-        Self { decoder: Decoder { head: light(&decoder.head), ..decoder }, columns, bias, remainder: vec![0.0; outputs], moments: None }
+        Self {
+            decoder: Decoder {
+                head: light(&decoder.head),
+                ..decoder
+            },
+            columns,
+            bias,
+            remainder: vec![0.0; outputs],
+            moments: None,
+        }
     }
 
     /// k, length of the code u.
@@ -112,7 +138,9 @@ impl Model {
         x.copy_from_slice(&self.bias);
         for (index, &weight) in at.features().iter().chain(error).enumerate() {
             if weight != 0.0 {
-                x.iter_mut().zip(self.columns.row(index)).for_each(|(x, column)| *x += weight * column);
+                x.iter_mut()
+                    .zip(self.columns.row(index))
+                    .for_each(|(x, column)| *x += weight * column);
             }
         }
     }
@@ -124,7 +152,9 @@ fn head_columns(decoder: &Decoder) -> Vec<f32> {
         Head::Affine(head) => head.weight.transposed().data().to_vec(),
         Head::Identity => {
             let n = decoder.output_len();
-            (0..n * n).map(|i| f32::from(u8::from(i / n == i % n))).collect()
+            (0..n * n)
+                .map(|i| f32::from(u8::from(i / n == i % n)))
+                .collect()
         }
     }
 }

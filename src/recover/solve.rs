@@ -23,7 +23,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { iterations: 30, tolerance: 1e-3 }
+        Self {
+            iterations: 30,
+            tolerance: 1e-3,
+        }
     }
 }
 
@@ -86,10 +89,21 @@ pub(super) struct Solution {
 
 impl<'a> Problem<'a> {
     /// `None` where belief and data leave c undetermined.
-    pub(super) fn new(model: &'a Model, system: &'a System, readings: &'a Readings, belief: &'a Belief) -> Option<Self> {
+    pub(super) fn new(
+        model: &'a Model,
+        system: &'a System,
+        readings: &'a Readings,
+        belief: &'a Belief,
+    ) -> Option<Self> {
         let (k, q) = (model.code_len(), model.error_len());
         let normal = &system.gram + belief.precision.as_ref().submatrix(k, k, q, q);
-        Some(Self { model, system, readings, belief, error_normal: normal.llt(Side::Lower).ok()? })
+        Some(Self {
+            model,
+            system,
+            readings,
+            belief,
+            error_normal: normal.llt(Side::Lower).ok()?,
+        })
     }
 
     /// Cost of starting at `u`, (k).
@@ -104,7 +118,10 @@ impl<'a> Problem<'a> {
         let mut normal = self.linearise(&point, at);
         let mut damping = FIRST_DAMPING;
         let (mut iterations, mut stop) = (0, StopReason::Iterations);
-        let innovation = point.cost - self.step(&normal, 0.0).map_or(0.0, |(_, decrease)| decrease);
+        let innovation = point.cost
+            - self
+                .step(&normal, 0.0)
+                .map_or(0.0, |(_, decrease)| decrease);
         while iterations < limits.iterations {
             iterations += 1;
             let Some((step, promised)) = self.step(&normal, damping) else {
@@ -112,10 +129,24 @@ impl<'a> Problem<'a> {
                 continue;
             };
             let small = promised <= limits.tolerance * point.cost;
-            let next = self.evaluate(point.u.iter().zip(&step).map(|(u, d)| u + *d as f32).collect(), at);
+            let next = self.evaluate(
+                point
+                    .u
+                    .iter()
+                    .zip(&step)
+                    .map(|(u, d)| u + *d as f32)
+                    .collect(),
+                at,
+            );
             if next.cost < point.cost {
                 let gained = (point.cost - next.cost) / promised;
-                damping *= if gained > 0.75 { 0.1 } else if gained < 0.25 { 4.0 } else { 1.0 };
+                damping *= if gained > 0.75 {
+                    0.1
+                } else if gained < 0.25 {
+                    4.0
+                } else {
+                    1.0
+                };
                 point = next;
                 if small {
                     stop = StopReason::Converged;
@@ -132,9 +163,21 @@ impl<'a> Problem<'a> {
                 damping = (damping * 10.0).max(1e-6);
             }
         }
-        let state: Vec<f64> = point.u.iter().map(|&u| f64::from(u)).chain(point.c.iter().copied()).collect();
+        let state: Vec<f64> = point
+            .u
+            .iter()
+            .map(|&u| f64::from(u))
+            .chain(point.c.iter().copied())
+            .collect();
         let posterior = Posterior::new(state.clone(), &self.full(&normal));
-        Solution { posterior, state, cost: point.cost, innovation, iterations, stop }
+        Solution {
+            posterior,
+            state,
+            cost: point.cost,
+            innovation,
+            iterations,
+            stop,
+        }
     }
 
     /// The residual and cost at u, with the best c.
@@ -142,8 +185,16 @@ impl<'a> Problem<'a> {
         let (k, q) = (self.model.code_len(), self.model.error_len());
         self.model.decoder.evaluate(&u, at);
         let mut residual: Vec<f32> = self.readings.y.iter().map(|y| -y).collect();
-        add_columns(self.system.head(), at.features().iter().copied(), &mut residual);
-        let moved: Vec<f64> = u.iter().zip(&self.belief.mean).map(|(&u, m)| f64::from(u) - m).collect();
+        add_columns(
+            self.system.head(),
+            at.features().iter().copied(),
+            &mut residual,
+        );
+        let moved: Vec<f64> = u
+            .iter()
+            .zip(&self.belief.mean)
+            .map(|(&u, m)| f64::from(u) - m)
+            .collect();
         let (before, precision) = (&self.belief.mean[k..], &self.belief.precision);
         let error = self.system.error();
         let right = Mat::from_fn(q, 1, |i, _| {
@@ -155,16 +206,38 @@ impl<'a> Problem<'a> {
         let c = self.error_normal.solve(&right);
         let c: Vec<f64> = (0..q).map(|i| c[(i, 0)]).collect();
         add_columns(error, c.iter().map(|&c| c as f32), &mut residual);
-        let away: Vec<f64> = moved.into_iter().chain(c.iter().zip(before).map(|(c, b)| c - b)).collect();
-        let belief: f64 = self.prior_gradient(&away, k + q).iter().zip(&away).map(|(g, d)| g * d).sum();
+        let away: Vec<f64> = moved
+            .into_iter()
+            .chain(c.iter().zip(before).map(|(c, b)| c - b))
+            .collect();
+        let belief: f64 = self
+            .prior_gradient(&away, k + q)
+            .iter()
+            .zip(&away)
+            .map(|(g, d)| g * d)
+            .sum();
         let data: f64 = residual.iter().map(|&r| f64::from(r).powi(2)).sum();
-        Point { u, c, residual, cost: 0.5 * (data + belief) }
+        Point {
+            u,
+            c,
+            residual,
+            cost: 0.5 * (data + belief),
+        }
     }
 
     /// Ω (v − v⁻), its first `rows` rows.
     fn prior_gradient(&self, away: &[f64], rows: usize) -> Vec<f64> {
         let precision = &self.belief.precision;
-        (0..rows).map(|r| precision.col_as_slice(r).iter().zip(away).map(|(p, d)| p * d).sum()).collect() // symmetric
+        (0..rows)
+            .map(|r| {
+                precision
+                    .col_as_slice(r)
+                    .iter()
+                    .zip(away)
+                    .map(|(p, d)| p * d)
+                    .sum()
+            })
+            .collect() // symmetric
     }
 
     /// The normal equations at a point whose activations are current.
@@ -174,15 +247,30 @@ impl<'a> Problem<'a> {
         let belief = self.belief.precision.as_ref();
         let code = symmetric_product(jacobian.as_ref()) + belief.submatrix(0, 0, k, k);
         let mut cross: Mat<f32> = Mat::zeros(k, q);
-        matmul(cross.as_mut(), Accum::Replace, jacobian.transpose(), self.system.error(), 1.0, Par::Seq);
+        matmul(
+            cross.as_mut(),
+            Accum::Replace,
+            jacobian.transpose(),
+            self.system.error(),
+            1.0,
+            Par::Seq,
+        );
         let cross = Mat::from_fn(k, q, |r, c| f64::from(cross[(r, c)]) + belief[(r, k + c)]);
-        let state = point.u.iter().map(|&u| f64::from(u)).chain(point.c.iter().copied());
+        let state = point
+            .u
+            .iter()
+            .map(|&u| f64::from(u))
+            .chain(point.c.iter().copied());
         let away: Vec<f64> = state.zip(&self.belief.mean).map(|(v, m)| v - m).collect();
         let mut gradient = self.prior_gradient(&away, k);
         for (c, g) in gradient.iter_mut().enumerate() {
             *g += f64::from(dot(jacobian.col_as_slice(c), &point.residual));
         }
-        Normal { code, cross, gradient }
+        Normal {
+            code,
+            cross,
+            gradient,
+        }
     }
 
     /// F = ∂(M_φ φ)/∂u, (rows × k): only active columns of the head are read.
@@ -192,11 +280,24 @@ impl<'a> Problem<'a> {
         let jacobian = self.model.decoder.jacobian(at);
         let rows = head.nrows();
         let mut gathered = Vec::with_capacity(rows * jacobian.active.len());
-        jacobian.active.iter().for_each(|&unit| gathered.extend_from_slice(column(head, unit)));
+        jacobian
+            .active
+            .iter()
+            .for_each(|&unit| gathered.extend_from_slice(column(head, unit)));
         let gathered = MatRef::from_column_major_slice(&gathered, rows, jacobian.active.len());
-        let mut out: Mat<f32> =
-            if head.ncols() > hidden { head.subcols(hidden, k).to_owned() } else { Mat::zeros(rows, k) };
-        matmul(out.as_mut(), Accum::Add, gathered, jacobian.rows, 1.0, Par::Seq);
+        let mut out: Mat<f32> = if head.ncols() > hidden {
+            head.subcols(hidden, k).to_owned()
+        } else {
+            Mat::zeros(rows, k)
+        };
+        matmul(
+            out.as_mut(),
+            Accum::Add,
+            gathered,
+            jacobian.rows,
+            1.0,
+            Par::Seq,
+        );
         out
     }
 
@@ -212,7 +313,9 @@ impl<'a> Problem<'a> {
         let right = Mat::from_fn(k, 1, |i, _| -normal.gradient[i]);
         let step = reduced.llt(Side::Lower).ok()?.solve(&right);
         let bent = &undamped * &step;
-        let promised = (0..k).map(|i| step[(i, 0)] * (right[(i, 0)] - 0.5 * bent[(i, 0)])).sum();
+        let promised = (0..k)
+            .map(|i| step[(i, 0)] * (right[(i, 0)] - 0.5 * bent[(i, 0)]))
+            .sum();
         Some(((0..k).map(|i| step[(i, 0)]).collect(), promised))
     }
 
@@ -231,12 +334,17 @@ impl<'a> Problem<'a> {
 
 /// Column `index` of a column-major matrix.
 fn column(matrix: MatRef<'_, f32>, index: usize) -> &[f32] {
-    matrix.col(index).try_as_col_major().map_or(&[], |column| column.as_slice())
+    matrix
+        .col(index)
+        .try_as_col_major()
+        .map_or(&[], |column| column.as_slice())
 }
 
 /// out += matrix · weights; columns of weight 0 are not read.
 fn add_columns(matrix: MatRef<'_, f32>, weights: impl Iterator<Item = f32>, out: &mut [f32]) {
     for (index, weight) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
-        out.iter_mut().zip(column(matrix, index)).for_each(|(out, v)| *out += weight * v);
+        out.iter_mut()
+            .zip(column(matrix, index))
+            .for_each(|(out, v)| *out += weight * v);
     }
 }

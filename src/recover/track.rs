@@ -146,7 +146,9 @@ pub enum MeasurementError {
         got: f32,
     },
     /// missing readings not in order or out of range
-    #[error("expected positions of missing readings strictly increasing below {readings}, got {got} at position {index}")]
+    #[error(
+        "expected positions of missing readings strictly increasing below {readings}, got {got} at position {index}"
+    )]
     Missing {
         /// J·m
         readings: usize,
@@ -196,7 +198,12 @@ impl<C: Clock> Tracker<C> {
     ///
     /// # Errors
     /// Where the description does not agree with itself or with the prior.
-    pub fn new(description: Arc<SensorDescription>, prior: &Prior, settings: Settings, clock: C) -> Result<Self, TrackerError> {
+    pub fn new(
+        description: Arc<SensorDescription>,
+        prior: &Prior,
+        settings: Settings,
+        clock: C,
+    ) -> Result<Self, TrackerError> {
         let model = Arc::new(Model::new(prior, settings.error));
         Self::check(&description, prior)?;
         Ok(Self::with_model(description, model, settings, clock))
@@ -204,23 +211,48 @@ impl<C: Clock> Tracker<C> {
 
     fn check(description: &SensorDescription, prior: &Prior) -> Result<(), TrackerError> {
         description.validate()?;
-        let (expected, got) = ((prior.rows, prior.cols), (description.rows, description.cols));
+        let (expected, got) = (
+            (prior.rows, prior.cols),
+            (description.rows, description.cols),
+        );
         if expected != got {
             return Err(TrackerError::Grid { expected, got });
         }
         let got = description.knots.relative();
-        let agree = got.len() == prior.knots.len() && got.iter().zip(&prior.knots).all(|(a, b)| (a - b).abs() < 1e-4);
+        let agree = got.len() == prior.knots.len()
+            && got
+                .iter()
+                .zip(&prior.knots)
+                .all(|(a, b)| (a - b).abs() < 1e-4);
         if !agree {
-            return Err(TrackerError::Knots { expected: prior.knots.clone(), got });
+            return Err(TrackerError::Knots {
+                expected: prior.knots.clone(),
+                got,
+            });
         }
         Ok(())
     }
 
     /// A tracker over a model already folded, which several sensors may share; the description must fit it.
-    fn with_model(description: Arc<SensorDescription>, model: Arc<Model>, settings: Settings, clock: C) -> Self {
+    fn with_model(
+        description: Arc<SensorDescription>,
+        model: Arc<Model>,
+        settings: Settings,
+        clock: C,
+    ) -> Self {
         let fused = vec![None; description.patterns.len()];
         let channels = vec![0.0; model.output_len()];
-        Self { description, model, settings, clock, fused, systems: VecDeque::new(), last: None, channels, activations: Activations::default() }
+        Self {
+            description,
+            model,
+            settings,
+            clock,
+            fused,
+            systems: VecDeque::new(),
+            last: None,
+            channels,
+            activations: Activations::default(),
+        }
     }
 
     /// The sensor's description.
@@ -253,13 +285,20 @@ impl<C: Clock> Tracker<C> {
     ///
     /// # Errors
     /// Where the measurement does not fit the description; the track goes on as if it had not come.
-    pub fn recover(&mut self, measurement: &Measurement, frame: &mut RangeImage) -> Result<Report, MeasurementError> {
+    pub fn recover(
+        &mut self,
+        measurement: &Measurement,
+        frame: &mut RangeImage,
+    ) -> Result<Report, MeasurementError> {
         self.check_measurement(measurement)?;
         let started = self.clock.now_ns();
         self.ready(measurement.pattern_set, measurement.gain)?;
         let prepared = self.clock.now_ns();
         let (start, solution, count) = self.solve(measurement)?;
-        self.last = solution.posterior.clone().map(|posterior| (measurement.stamp_ns, posterior));
+        self.last = solution
+            .posterior
+            .clone()
+            .map(|posterior| (measurement.stamp_ns, posterior));
         let solved = self.clock.now_ns();
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
         self.render(&state, frame);
@@ -281,16 +320,26 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// Warm where there is a frame before, cold where there is none or where the track is lost.
-    fn solve(&self, measurement: &Measurement) -> Result<(StartKind, Solution, f64), MeasurementError> {
-        let degenerate = || MeasurementError::Degenerate { gain: measurement.gain };
+    fn solve(
+        &self,
+        measurement: &Measurement,
+    ) -> Result<(StartKind, Solution, f64), MeasurementError> {
+        let degenerate = || MeasurementError::Degenerate {
+            gain: measurement.gain,
+        };
         let partial = self.partial_system(measurement)?;
         let system = match &partial {
             Some(system) => system,
-            None => self.system(measurement.pattern_set, measurement.gain).ok_or_else(degenerate)?,
+            None => self
+                .system(measurement.pattern_set, measurement.gain)
+                .ok_or_else(degenerate)?,
         };
         let readings = system.project(&measurement.y);
         let count = readings.count as f64;
-        let cold = || self.cold(measurement, system, &readings).ok_or_else(degenerate);
+        let cold = || {
+            self.cold(measurement, system, &readings)
+                .ok_or_else(degenerate)
+        };
         let Some(mut warm) = self.warm(measurement, system, &readings) else {
             return Ok((StartKind::Cold, cold()?, count));
         };
@@ -301,7 +350,10 @@ impl<C: Clock> Tracker<C> {
         }
         let mut fresh = cold()?;
         let iterations = warm.iterations + fresh.iterations;
-        if self.prior_cost(system, &readings, &warm).is_some_and(|cost| cost < fresh.cost) {
+        if self
+            .prior_cost(system, &readings, &warm)
+            .is_some_and(|cost| cost < fresh.cost)
+        {
             warm.iterations = iterations;
             return Ok((StartKind::Restarted, warm, count));
         }
@@ -310,36 +362,77 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// From the frame before, as an iterated extended Kalman filter; `None` at the first frame.
-    fn warm(&self, measurement: &Measurement, system: &System, readings: &Readings) -> Option<Solution> {
+    fn warm(
+        &self,
+        measurement: &Measurement,
+        system: &System,
+        readings: &Readings,
+    ) -> Option<Solution> {
         let (stamp_ns, posterior) = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
         let elapsed_s = measurement.stamp_ns.abs_diff(*stamp_ns) as f64 * 1e-9;
-        let belief = posterior.predict(self.model.code_len(), elapsed_s, self.settings.time_constants_s)?;
-        let start: Vec<f32> = belief.mean[..self.model.code_len()].iter().map(|&m| m as f32).collect();
-        let solution = Problem::new(&self.model, system, readings, &belief)?.descend(&start, self.settings.limits);
-        solution.cost.is_finite().then(|| solution.with_outside(readings))
+        let belief = posterior.predict(
+            self.model.code_len(),
+            elapsed_s,
+            self.settings.time_constants_s,
+        )?;
+        let start: Vec<f32> = belief.mean[..self.model.code_len()]
+            .iter()
+            .map(|&m| m as f32)
+            .collect();
+        let solution = Problem::new(&self.model, system, readings, &belief)?
+            .descend(&start, self.settings.limits);
+        solution
+            .cost
+            .is_finite()
+            .then(|| solution.with_outside(readings))
     }
 
     /// From the measurement alone: the linear estimate, zero, random codes, each against its negative, whose basin near
     /// −ρ_d z* is the other one (Hand & Voroninski 2017, theorem 2). The lowest cost wins.
-    fn cold(&self, measurement: &Measurement, system: &System, readings: &Readings) -> Option<Solution> {
+    fn cold(
+        &self,
+        measurement: &Measurement,
+        system: &System,
+        readings: &Readings,
+    ) -> Option<Solution> {
         let belief = Belief::prior(self.model.state_len());
         let fused = self.fused[measurement.pattern_set].as_ref();
         let linear = fused.and_then(|fused| {
-            fused.linear_estimate(&self.model, &self.description.noise, measurement.gain, &measurement.missing, &measurement.y)
+            fused.linear_estimate(
+                &self.model,
+                &self.description.noise,
+                measurement.gain,
+                &measurement.missing,
+                &measurement.y,
+            )
         });
         let problem = Problem::new(&self.model, system, readings, &belief)?;
         let k = self.model.code_len();
-        let starts = linear.into_iter().chain([vec![0.0; k]]).chain(random_codes(k, self.settings.random_starts));
+        let starts = linear
+            .into_iter()
+            .chain([vec![0.0; k]])
+            .chain(random_codes(k, self.settings.random_starts));
         let content = 0.5 * self.settings.content_ratio * readings.count as f64;
-        let best = lowest(&problem, starts, self.settings.limits, content - 0.5 * readings.outside)?;
+        let best = lowest(
+            &problem,
+            starts,
+            self.settings.limits,
+            content - 0.5 * readings.outside,
+        )?;
         best.cost.is_finite().then(|| best.with_outside(readings))
     }
 
     /// The cost of a warm solution had the frame been the first.
     fn prior_cost(&self, system: &System, readings: &Readings, solution: &Solution) -> Option<f64> {
         let belief = Belief::prior(self.model.state_len());
-        let code: Vec<f32> = solution.state[..self.model.code_len()].iter().map(|&u| u as f32).collect();
-        Some(Problem::new(&self.model, system, readings, &belief)?.cost_at(&code) + 0.5 * readings.outside)
+        let code: Vec<f32> = solution.state[..self.model.code_len()]
+            .iter()
+            .map(|&u| u as f32)
+            .collect();
+        Some(
+            Problem::new(&self.model, system, readings, &belief)?.cost_at(&code)
+                + 0.5 * readings.outside,
+        )
     }
 
     /// x₀ and its read-out.
@@ -348,27 +441,43 @@ impl<C: Clock> Tracker<C> {
         if (frame.rows, frame.cols) != (rows, cols) {
             *frame = RangeImage::empty(rows, cols);
         }
-        self.model.image(state, &mut self.activations, &mut self.channels);
-        self.description.knots.read_out(&self.channels, self.description.s_min, frame);
+        self.model
+            .image(state, &mut self.activations, &mut self.channels);
+        self.description
+            .knots
+            .read_out(&self.channels, self.description.s_min, frame);
     }
 
     fn check_measurement(&self, measurement: &Measurement) -> Result<(), MeasurementError> {
         let sets = self.description.patterns.len();
         let Some(pattern) = self.description.patterns.get(measurement.pattern_set) else {
-            return Err(MeasurementError::PatternSet { sets, got: measurement.pattern_set });
+            return Err(MeasurementError::PatternSet {
+                sets,
+                got: measurement.pattern_set,
+            });
         };
         let (channels, readings) = (self.description.channels(), pattern.shape().0);
         let (total, got) = (channels * readings, measurement.y.len());
         if got != total {
-            return Err(MeasurementError::Length { channels, readings, got });
+            return Err(MeasurementError::Length {
+                channels,
+                readings,
+                got,
+            });
         }
         if !measurement.gain.is_finite() || measurement.gain <= 0.0 {
-            return Err(MeasurementError::Gain { got: measurement.gain });
+            return Err(MeasurementError::Gain {
+                got: measurement.gain,
+            });
         }
         let mut floor = 0;
         for (index, &got) in measurement.missing.iter().enumerate() {
             if got < floor || got as usize >= total {
-                return Err(MeasurementError::Missing { readings: total, index, got });
+                return Err(MeasurementError::Missing {
+                    readings: total,
+                    index,
+                    got,
+                });
             }
             floor = got + 1;
         }
@@ -385,33 +494,58 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// The system of a frame with missing readings, which is nobody else's.
-    fn partial_system(&self, measurement: &Measurement) -> Result<Option<System>, MeasurementError> {
+    fn partial_system(
+        &self,
+        measurement: &Measurement,
+    ) -> Result<Option<System>, MeasurementError> {
         if measurement.missing.is_empty() {
             return Ok(None);
         }
         let gain = rounded_gain(gain_level(measurement.gain));
         let fused = self.fused[measurement.pattern_set].as_ref();
-        let system = fused.and_then(|f| f.whitened(&self.model, &self.description.noise, gain, &measurement.missing));
-        system.map(Some).ok_or(MeasurementError::Degenerate { gain: measurement.gain })
+        let system = fused.and_then(|f| {
+            f.whitened(
+                &self.model,
+                &self.description.noise,
+                gain,
+                &measurement.missing,
+            )
+        });
+        system.map(Some).ok_or(MeasurementError::Degenerate {
+            gain: measurement.gain,
+        })
     }
 
     fn system(&self, set: usize, gain: f32) -> Option<&System> {
         let level = gain_level(gain);
-        self.systems.iter().find(|(s, l, _)| (*s, *l) == (set, level)).map(|(_, _, system)| system)
+        self.systems
+            .iter()
+            .find(|(s, l, _)| (*s, *l) == (set, level))
+            .map(|(_, _, system)| system)
     }
 
     /// Makes sure that a pattern set is fused, and whitened at a noise level; the longest unused makes room.
     fn ready(&mut self, set: usize, gain: f32) -> Result<(), MeasurementError> {
         let level = gain_level(gain);
-        if let Some(at) = self.systems.iter().position(|(s, l, _)| (*s, *l) == (set, level)) {
+        if let Some(at) = self
+            .systems
+            .iter()
+            .position(|(s, l, _)| (*s, *l) == (set, level))
+        {
             if let Some(used) = self.systems.remove(at) {
                 self.systems.push_back(used);
             }
             return Ok(());
         }
-        let fused = self.fused[set].get_or_insert_with(|| Fused::new(&self.model, &self.description.patterns[set]));
+        let fused = self.fused[set]
+            .get_or_insert_with(|| Fused::new(&self.model, &self.description.patterns[set]));
         let system = fused
-            .whitened(&self.model, &self.description.noise, rounded_gain(level), &[])
+            .whitened(
+                &self.model,
+                &self.description.noise,
+                rounded_gain(level),
+                &[],
+            )
             .ok_or(MeasurementError::Degenerate { gain })?;
         if self.systems.len() >= self.description.patterns.len() + SPARE_SYSTEMS {
             self.systems.pop_front();
@@ -441,7 +575,11 @@ pub(super) fn lowest(
     let mut iterations = 0;
     for start in starts {
         let negative: Vec<f32> = start.iter().map(|u| -u).collect();
-        let first = if problem.cost_at(&negative) < problem.cost_at(&start) { negative } else { start };
+        let first = if problem.cost_at(&negative) < problem.cost_at(&start) {
+            negative
+        } else {
+            start
+        };
         let solution = problem.descend(&first, limits);
         iterations += solution.iterations;
         if best.as_ref().is_none_or(|best| solution.cost < best.cost) {

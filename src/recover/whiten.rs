@@ -19,7 +19,11 @@ impl Whitener {
     pub(super) fn new(energy: &[f32], noise: &[f32], gain: f32, missing: &[u32]) -> Option<Self> {
         let channels = noise.len().isqrt();
         let readings = energy.len() / channels;
-        let mut out = Self { rows: Vec::with_capacity(energy.len()), blocks: Vec::with_capacity(readings), inverse: vec![] };
+        let mut out = Self {
+            rows: Vec::with_capacity(energy.len()),
+            blocks: Vec::with_capacity(readings),
+            inverse: vec![],
+        };
         let mut absent = vec![false; energy.len()];
         missing.iter().for_each(|&i| absent[i as usize] = true);
         let mut present = Vec::with_capacity(channels);
@@ -30,12 +34,21 @@ impl Whitener {
                 continue;
             }
             let covariance = |a: usize, b: usize| {
-                let own = if a == b { f64::from(energy[present[a] * readings + j]) } else { 0.0 };
+                let own = if a == b {
+                    f64::from(energy[present[a] * readings + j])
+                } else {
+                    0.0
+                };
                 own + f64::from(gain) * f64::from(noise[present[a] * channels + present[b]])
             };
             out.blocks.push((present.len(), out.inverse.len()));
-            out.rows.extend(present.iter().map(|g| (g * readings + j) as u32));
-            out.inverse.extend(inverse_factor(present.len(), covariance)?.iter().map(|&v| v as f32));
+            out.rows
+                .extend(present.iter().map(|g| (g * readings + j) as u32));
+            out.inverse.extend(
+                inverse_factor(present.len(), covariance)?
+                    .iter()
+                    .map(|&v| v as f32),
+            );
         }
         Some(out)
     }
@@ -52,7 +65,11 @@ impl Whitener {
             let rows = &self.rows[start..start + len];
             for (i, out) in out[start..start + len].iter_mut().enumerate() {
                 let factor = &self.inverse[at + i * len..=at + i * len + i];
-                *out = factor.iter().zip(rows).map(|(f, &row)| f * v[row as usize]).sum();
+                *out = factor
+                    .iter()
+                    .zip(rows)
+                    .map(|(f, &row)| f * v[row as usize])
+                    .sum();
             }
             start += len;
         }
@@ -64,7 +81,9 @@ fn inverse_factor(size: usize, matrix: impl Fn(usize, usize) -> f64) -> Option<V
     let mut factor = vec![0.0; size * size];
     for r in 0..size {
         for c in 0..=r {
-            let known: f64 = (0..c).map(|i| factor[r * size + i] * factor[c * size + i]).sum();
+            let known: f64 = (0..c)
+                .map(|i| factor[r * size + i] * factor[c * size + i])
+                .sum();
             let rest = matrix(r, c) - known;
             if r != c {
                 factor[r * size + c] = rest / factor[c * size + c];
@@ -78,7 +97,9 @@ fn inverse_factor(size: usize, matrix: impl Fn(usize, usize) -> f64) -> Option<V
     let mut inverse = vec![0.0; size * size];
     for c in 0..size {
         for r in c..size {
-            let known: f64 = (c..r).map(|i| factor[r * size + i] * inverse[i * size + c]).sum();
+            let known: f64 = (c..r)
+                .map(|i| factor[r * size + i] * inverse[i * size + c])
+                .sum();
             let unit = f64::from(u8::from(r == c));
             inverse[r * size + c] = (unit - known) / factor[r * size + r];
         }

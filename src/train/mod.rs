@@ -6,6 +6,7 @@ mod finish;
 mod loss;
 mod model;
 mod pca;
+mod recorded;
 mod stream;
 
 use crate::frame::{Knots, RangeImage};
@@ -15,9 +16,10 @@ use candle_core::{Device, Tensor};
 use model::{Inputs, Model, Shape};
 use pca::Principal;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+pub use recorded::RecordedFrames;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stream::{Batch, Recorded, Source};
+use stream::{Batch, Source};
 
 /// Weight of ½‖z‖² that keeps codes from drifting apart.
 const CODE_WEIGHT: f64 = 1e-5;
@@ -61,17 +63,6 @@ pub struct Options {
     pub checkpoint: PathBuf,
     /// steps between checkpoints and validation figures
     pub checkpoint_every: usize,
-}
-
-/// A recorded sequence to mix in.
-#[derive(Clone, Debug)]
-pub struct RecordedFrames {
-    /// where it comes from and its licence, for the provenance
-    pub origin: String,
-    /// frames resampled to the prior's grid, m
-    pub frames: Vec<RangeImage>,
-    /// range of the sensor's last knot, m
-    pub max_range: f32,
 }
 
 /// Progress of training, as it happens.
@@ -137,6 +128,9 @@ pub enum TrainError {
     /// the training stream ended
     #[error("the thread that makes training frames stopped")]
     Stream,
+    /// a recorded sequence that cannot be read
+    #[error(transparent)]
+    Dataset(#[from] crate::dataset::DatasetError),
     /// a fault of the numerics
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -168,13 +162,7 @@ pub fn train(
         grid,
         knots: Knots::even(options.channels, 1.0)?,
         rays: sim::rays(grid.rows, grid.cols),
-        recorded: recorded
-            .into_iter()
-            .map(|r| Recorded {
-                frames: r.frames,
-                max_range: r.max_range,
-            })
-            .collect(),
+        recorded,
         recorded_share: options.recorded_share,
         seed: options.seed,
     });

@@ -1,5 +1,6 @@
 //! The never-repeating stream of training frames, made on a thread of its own.
 
+use super::RecordedFrames;
 use crate::frame::{Knots, RangeImage};
 use crate::prior::TokenGrid;
 use crate::sim::{self, Rays, Split};
@@ -12,21 +13,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 /// Batches made ahead of need.
 const AHEAD: usize = 4;
 
-/// Frames of one recorded sequence, resampled to the prior's grid through many crops.
-pub(super) struct Recorded {
-    /// frames, ranges in metres
-    pub(super) frames: Vec<RangeImage>,
-    /// range of the last knot for this sensor, m
-    pub(super) max_range: f32,
-}
-
 /// Where frames come from.
 pub(super) struct Source {
     pub(super) grid: TokenGrid,
     /// knots relative to κ_J
     pub(super) knots: Knots,
     pub(super) rays: Rays,
-    pub(super) recorded: Vec<Recorded>,
+    pub(super) recorded: Vec<RecordedFrames>,
     /// share of frames that come from recorded sequences
     pub(super) recorded_share: f64,
     pub(super) seed: u64,
