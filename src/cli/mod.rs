@@ -1,5 +1,7 @@
 //! Floor 4: one command a file.
 
+mod eval;
+mod prior;
 #[cfg(feature = "train")]
 mod train;
 
@@ -13,12 +15,14 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
+    Eval(eval::Eval),
     #[cfg(feature = "train")]
     Train(train::Train),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
+        Command::Eval(command) => command.run(),
         #[cfg(feature = "train")]
         Command::Train(command) => command.run(),
     }

@@ -1,0 +1,77 @@
+//! Does tracking end in the right basin? Held against a start that knows the truth.
+
+use super::EvalError;
+use crate::clock::Monotonic;
+use crate::frame::{Knots, Measurement, RangeImage};
+use crate::metrics::median;
+use crate::prior::Prior;
+use crate::recover::{Settings, StartKind, Tracker};
+use crate::sim::{self, Split};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// How warm frames ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Basins {
+    /// sequences seen
+    pub sequences: usize,
+    /// warm frames among all frames
+    pub warm: usize,
+    /// frames at which the track was lost
+    pub restarted: usize,
+    /// median of the linear systems solved for a warm frame
+    pub iterations_p50: f64,
+    /// median over warm frames of cost / cost reached from the encoder's code of the true frame
+    pub cost_ratio_p50: f64,
+    /// the largest of these
+    pub cost_ratio_max: f64,
+}
+
+/// Tracks `sequences` held-out sequences of `frames` frames at m/n = `ratio`, eight pattern sets in turn at 30 Hz, noise
+/// 0.5 % of the mean |y|; at each warm frame the same problem is solved again from the encoder's code of the true frame.
+///
+/// # Errors
+/// Where the prior makes no sensor.
+pub fn basins(prior: &Prior, sequences: usize, frames: usize, ratio: f64, progress: &mut dyn FnMut()) -> Result<Basins, EvalError> {
+    let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
+    let description =
+        Arc::new(sim::describe((prior.rows, prior.cols), &prior.knots, sim::MAX_RANGE, (8, readings), 1)?);
+    let knots = Knots::new(description.knots.metres().to_vec())?;
+    let rays = sim::rays(prior.rows, prior.cols);
+    let mut tracker = Tracker::new(Arc::clone(&description), prior, Settings::default(), Monotonic::default())?;
+    let (mut truth, mut frame) = (RangeImage::default(), RangeImage::default());
+    let mut x = vec![0.0; knots.channels() * prior.pixels()];
+    let (mut iterations, mut ratios, mut restarted) = (vec![], vec![], 0);
+    for sequence in 0..sequences {
+        let scene = sim::scene(Split::HeldOut, sequence as u64);
+        let mut rng = ChaCha8Rng::seed_from_u64(sequence as u64);
+        tracker.forget();
+        for index in 0..frames {
+            let time_s = index as f64 / 30.0;
+            scene.cast(&rays, time_s as f32, sim::MAX_RANGE, &mut truth);
+            let measurement = Measurement {
+                sequence: index as u64,
+                stamp_ns: (time_s * 1e9) as u64,
+                ..sim::measure(&description, index % 8, &truth, 0.005, &mut rng)
+            };
+            knots.split(&truth, &mut x);
+            let informed = tracker.warm_cost_from(&measurement, &prior.encode(&x))?;
+            let report = tracker.recover(&measurement, &mut frame)?;
+            restarted += usize::from(report.start == StartKind::Restarted);
+            if let (StartKind::Warm, Some(informed)) = (report.start, informed) {
+                iterations.push(report.iterations as f64);
+                ratios.push(report.cost / informed);
+            }
+        }
+        progress();
+    }
+    Ok(Basins {
+        sequences,
+        warm: ratios.len(),
+        restarted,
+        iterations_p50: median(iterations).unwrap_or(f64::NAN),
+        cost_ratio_max: ratios.iter().copied().fold(f64::NAN, f64::max),
+        cost_ratio_p50: median(ratios).unwrap_or(f64::NAN),
+    })
+}

@@ -1,0 +1,182 @@
+//! Recovery against the number of measurements, cold and tracked, the error modelled and not.
+
+use super::EvalError;
+use crate::clock::Monotonic;
+use crate::frame::{Measurement, RangeImage};
+use crate::metrics::{RangeErrors, RangeSummary, median};
+use crate::prior::Prior;
+use crate::recover::{ErrorModel, Settings, StartKind, Tracker};
+use crate::sensing::SensorDescription;
+use crate::sim::{self, Split};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What to evaluate on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// held-out scenes, one frame scored in each
+    pub frames: usize,
+    /// frames that the tracker sees before the one that is scored
+    pub lead_in: usize,
+    /// frames a second
+    pub rate_hz: f64,
+    /// pattern sets shown in turn
+    pub sets: usize,
+    /// m/n, patterns over pixels
+    pub ratios: Vec<f64>,
+    /// standard deviation of a reading's noise over the mean |y|
+    pub noise: f32,
+    /// seed of patterns and noise
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { frames: 200, lead_in: 15, rate_hz: 30.0, sets: 8, ratios: vec![0.01, 0.02, 0.05, 0.1], noise: 0.005, seed: 1 }
+    }
+}
+
+/// Errors at one number of measurements. All methods recover the same frames from the same readings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// m/n
+    pub ratio: f64,
+    /// m, patterns a frame
+    pub readings: usize,
+    /// from the measurement alone
+    pub cold: RangeSummary,
+    /// the same, with the representation error taken as white noise
+    pub cold_white: RangeSummary,
+    /// as the last of a sequence
+    pub tracked: RangeSummary,
+    /// mean over frames of RMSE(white) − RMSE(cold), m, and its standard error
+    pub gain_over_white_m: (f64, f64),
+    /// mean over frames of RMSE(cold) − RMSE(tracked), m, and its standard error
+    pub gain_of_tracking_m: (f64, f64),
+    /// median number of linear systems solved for a warm frame
+    pub warm_iterations_p50: f64,
+    /// median time to solve a warm frame, ms
+    pub warm_solve_ms_p50: f64,
+    /// median time to solve a cold frame, ms
+    pub cold_solve_ms_p50: f64,
+    /// median χ² over the number of readings, cold and tracked
+    pub residual_ratio_p50: (f64, f64),
+    /// frames at which the tracker found itself lost, of all it has seen
+    pub restarted: (usize, usize),
+}
+
+/// One way to recover, and what came of it.
+struct Method {
+    tracker: Tracker<Monotonic>,
+    errors: RangeErrors,
+    each: Vec<f64>,
+    residual: Vec<f64>,
+    solve_ms: Vec<f64>,
+}
+
+/// One row for each ratio; `progress` hears of each scene.
+///
+/// # Errors
+/// Where the options describe no sensor.
+pub fn recovery(prior: &Prior, options: &Options, progress: &mut dyn FnMut()) -> Result<Vec<Row>, EvalError> {
+    options.ratios.iter().map(|&ratio| row(prior, options, ratio, progress)).collect()
+}
+
+fn row(prior: &Prior, options: &Options, ratio: f64, progress: &mut dyn FnMut()) -> Result<Row, EvalError> {
+    let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
+    let grid = (prior.rows, prior.cols);
+    let description =
+        Arc::new(sim::describe(grid, &prior.knots, sim::MAX_RANGE, (options.sets, readings), options.seed)?);
+    let method = |settings: Settings| -> Result<Method, EvalError> {
+        let tracker = Tracker::new(Arc::clone(&description), prior, settings, Monotonic::default())?;
+        Ok(Method { tracker, errors: RangeErrors::default(), each: vec![], residual: vec![], solve_ms: vec![] })
+    };
+    let mut cold = method(Settings { always_cold: true, ..Settings::default() })?;
+    let mut white = method(Settings { always_cold: true, error: ErrorModel::White, ..Settings::default() })?;
+    let mut tracked = method(Settings::default())?;
+    let (mut iterations, mut solve_ms, mut restarted) = (vec![], vec![], (0, 0));
+    let mut frame = RangeImage::default();
+    for index in 0..options.frames {
+        tracked.tracker.forget();
+        let (lead_in, last, truth) = sequence(&description, options, index, prior)?;
+        for measurement in &lead_in {
+            let report = tracked.tracker.recover(measurement, &mut frame)?;
+            restarted.1 += 1;
+            restarted.0 += usize::from(report.start == StartKind::Restarted);
+            if report.start == StartKind::Warm {
+                iterations.push(report.iterations as f64);
+                solve_ms.push(report.timing.solve_ns as f64 * 1e-6);
+            }
+        }
+        for method in [&mut cold, &mut white, &mut tracked] {
+            method.score(&last, &truth)?;
+        }
+        progress();
+    }
+    Ok(Row {
+        ratio,
+        readings,
+        gain_over_white_m: paired(&white.each, &cold.each),
+        gain_of_tracking_m: paired(&cold.each, &tracked.each),
+        warm_iterations_p50: median(iterations).unwrap_or(f64::NAN),
+        warm_solve_ms_p50: median(solve_ms).unwrap_or(f64::NAN),
+        cold_solve_ms_p50: median(cold.solve_ms).unwrap_or(f64::NAN),
+        residual_ratio_p50: (
+            median(cold.residual).unwrap_or(f64::NAN),
+            median(tracked.residual).unwrap_or(f64::NAN),
+        ),
+        restarted,
+        cold: cold.errors.summary(),
+        cold_white: white.errors.summary(),
+        tracked: tracked.errors.summary(),
+    })
+}
+
+impl Method {
+    fn score(&mut self, measurement: &Measurement, truth: &RangeImage) -> Result<(), EvalError> {
+        let mut frame = RangeImage::default();
+        let report = self.tracker.recover(measurement, &mut frame)?;
+        let mut errors = RangeErrors::default();
+        errors.add(&frame, truth, sim::MAX_RANGE);
+        self.errors.merge(&errors);
+        self.each.push(errors.range_rmse_m());
+        self.residual.push(report.residual_ratio);
+        self.solve_ms.push(report.timing.solve_ns as f64 * 1e-6);
+        Ok(())
+    }
+}
+
+/// The measurements of a held-out scene: those before, the one that is scored, and its truth.
+fn sequence(
+    description: &SensorDescription,
+    options: &Options,
+    index: usize,
+    prior: &Prior,
+) -> Result<(Vec<Measurement>, Measurement, RangeImage), EvalError> {
+    let rays = sim::rays(prior.rows, prior.cols);
+    let scene = sim::scene(Split::HeldOut, index as u64);
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    rng.set_stream(index as u64);
+    let mut truth = RangeImage::default();
+    let mut measurements: Vec<Measurement> = (0..=options.lead_in)
+        .map(|frame| {
+            let time_s = frame as f64 / options.rate_hz;
+            scene.cast(&rays, time_s as f32, sim::MAX_RANGE, &mut truth);
+            let measurement =
+                sim::measure(description, (index + frame) % options.sets, &truth, options.noise, &mut rng);
+            Measurement { sequence: frame as u64, stamp_ns: (time_s * 1e9) as u64, ..measurement }
+        })
+        .collect();
+    let last = measurements.pop().unwrap_or_default();
+    Ok((measurements, last, truth))
+}
+
+/// Mean of a − b and its standard error; frames without any true return do not count.
+fn paired(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).filter(|d| d.is_finite()).collect();
+    let count = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / count;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (mean, (variance / count).sqrt())
+}
