@@ -39,7 +39,11 @@ impl RangeErrors {
     /// # Panics
     /// Where the images differ in size.
     pub fn add(&mut self, recovered: &RangeImage, truth: &RangeImage, max_range: f32) {
-        assert_eq!((recovered.rows, recovered.cols), (truth.rows, truth.cols), "rows, cols");
+        assert_eq!(
+            (recovered.rows, recovered.cols),
+            (truth.rows, truth.cols),
+            "rows, cols"
+        );
         for i in 0..truth.pixels() {
             let counts = truth.valid[i] && (0.0..=max_range).contains(&truth.range[i]);
             self.valid += u64::from(recovered.valid[i]);
@@ -95,7 +99,13 @@ mod tests {
     use super::*;
 
     fn image(range: [f32; 4], valid: [bool; 4]) -> RangeImage {
-        RangeImage { rows: 2, cols: 2, range: range.to_vec(), returns: vec![0.5; 4], valid: valid.to_vec() }
+        RangeImage {
+            rows: 2,
+            cols: 2,
+            range: range.to_vec(),
+            returns: vec![0.5; 4],
+            valid: valid.to_vec(),
+        }
     }
 
     #[test]

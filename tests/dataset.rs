@@ -1,5 +1,7 @@
 //! Recorded sequences: files that the tests write, and the shared recordings where they are there.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use relucent::dataset::{Augmentation, DatasetError, MAX_FRAMES, Resampler, Sequence};
 use relucent::frame::RangeImage;
 use std::fs;
@@ -287,12 +289,12 @@ fn names_what_makes_no_sense_in_a_text_file() {
 #[test]
 fn names_what_makes_no_sense_in_the_description() {
     let it = Recording::new();
-    let value = |old, new| match {
+    let value = |old, new| {
         it.replace(old, new);
-        it.fault()
-    } {
-        DatasetError::Value { key, .. } => key,
-        other => panic!("{other}"),
+        match it.fault() {
+            DatasetError::Value { key, .. } => key,
+            other => panic!("{other}"),
+        }
     };
     assert_eq!(value("scale_m = 0.01", "scale_m = 0.0"), "scale_m");
     assert_eq!(

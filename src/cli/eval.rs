@@ -30,7 +30,12 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let prior = self.prior.load()?;
-        let options = Options { frames: self.frames, ratios: self.ratios.clone(), noise: self.noise, ..Options::default() };
+        let options = Options {
+            frames: self.frames,
+            ratios: self.ratios.clone(),
+            noise: self.noise,
+            ..Options::default()
+        };
         let bar = ProgressBar::new((self.frames * self.ratios.len() + self.sequences) as u64);
         let representation = eval::held_out(&prior, self.frames)?;
         let rows = eval::recovery(&prior, &options, &mut || bar.inc(1))?;
@@ -45,7 +50,11 @@ impl Eval {
             return Ok(());
         }
         let floor = representation.prior.range_rmse_m;
-        println!("representation: range RMSE {floor:.3} m, {:.3} of PCA's {:.3} m at the same k\n", representation.ratio(), representation.principal.range_rmse_m);
+        println!(
+            "representation: range RMSE {floor:.3} m, {:.3} of PCA's {:.3} m at the same k\n",
+            representation.ratio(),
+            representation.principal.range_rmse_m
+        );
         println!("{}", table(&rows, floor));
         if let Some(basins) = basins {
             println!("\n{}", sentence(&basins));
@@ -57,8 +66,17 @@ impl Eval {
 fn table(rows: &[Row], floor: f64) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_header([
-        "m/n", "cold, m (MAE)", "cold / repr.", "white, m", "white − cold, m", "tracked, m (MAE)", "cold − tracked, m",
-        "warm iter.", "warm / cold solve, ms", "χ²/readings cold, warm", "restarted",
+        "m/n",
+        "cold, m (MAE)",
+        "cold / repr.",
+        "white, m",
+        "white − cold, m",
+        "tracked, m (MAE)",
+        "cold − tracked, m",
+        "warm iter.",
+        "warm / cold solve, ms",
+        "χ²/readings cold, warm",
+        "restarted",
     ]);
     for row in rows {
         table.add_row([
@@ -66,12 +84,27 @@ fn table(rows: &[Row], floor: f64) -> Table {
             format!("{:.3} ({:.3})", row.cold.range_rmse_m, row.cold.range_mae_m),
             format!("{:.3}", row.cold.range_rmse_m / floor),
             format!("{:.3}", row.cold_white.range_rmse_m),
-            format!("{:+.3} ± {:.3}", row.gain_over_white_m.0, row.gain_over_white_m.1),
-            format!("{:.3} ({:.3})", row.tracked.range_rmse_m, row.tracked.range_mae_m),
-            format!("{:+.3} ± {:.3}", row.gain_of_tracking_m.0, row.gain_of_tracking_m.1),
+            format!(
+                "{:+.3} ± {:.3}",
+                row.gain_over_white_m.0, row.gain_over_white_m.1
+            ),
+            format!(
+                "{:.3} ({:.3})",
+                row.tracked.range_rmse_m, row.tracked.range_mae_m
+            ),
+            format!(
+                "{:+.3} ± {:.3}",
+                row.gain_of_tracking_m.0, row.gain_of_tracking_m.1
+            ),
             format!("{:.0}", row.warm_iterations_p50),
-            format!("{:.1} / {:.1}", row.warm_solve_ms_p50, row.cold_solve_ms_p50),
-            format!("{:.2}, {:.2}", row.residual_ratio_p50.0, row.residual_ratio_p50.1),
+            format!(
+                "{:.1} / {:.1}",
+                row.warm_solve_ms_p50, row.cold_solve_ms_p50
+            ),
+            format!(
+                "{:.2}, {:.2}",
+                row.residual_ratio_p50.0, row.residual_ratio_p50.1
+            ),
             format!("{} of {}", row.restarted.0, row.restarted.1),
         ]);
     }
@@ -82,6 +115,11 @@ fn sentence(basins: &Basins) -> String {
     format!(
         "{} sequences of 60 frames at 5 %: {} warm frames, {} restarted, median {} iterations; cost over the cost reached \
          from the true frame's code: median {:.3}, largest {:.3}",
-        basins.sequences, basins.warm, basins.restarted, basins.iterations_p50, basins.cost_ratio_p50, basins.cost_ratio_max
+        basins.sequences,
+        basins.warm,
+        basins.restarted,
+        basins.iterations_p50,
+        basins.cost_ratio_p50,
+        basins.cost_ratio_max
     )
 }

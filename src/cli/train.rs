@@ -47,6 +47,9 @@ pub(crate) struct Train {
     /// Full rate of Adam
     #[arg(long, default_value_t = 5e-4)]
     rate: f32,
+    /// Weight of the plain error of the channels, which is what recovery minimises, against errors of range
+    #[arg(long, default_value_t = 10.0)]
+    channel_weight: f32,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -72,6 +75,7 @@ impl Train {
             steps: self.steps,
             batch: self.batch,
             rate: self.rate,
+            channel_weight: self.channel_weight,
             seed: self.seed,
             recorded_share: self.recorded_share,
             checkpoint: self
@@ -101,7 +105,7 @@ impl Train {
     fn command(&self) -> String {
         format!(
             "relucent train --name {} --rows {} --cols {} --channels {} --code {} --hidden {},{} --steps {} --batch {} \
-             --rate {} --seed {} --recorded-share {}",
+             --rate {} --channel-weight {} --seed {} --recorded-share {}",
             self.name,
             self.rows,
             self.cols,
@@ -112,6 +116,7 @@ impl Train {
             self.steps,
             self.batch,
             self.rate,
+            self.channel_weight,
             self.seed,
             self.recorded_share
         )

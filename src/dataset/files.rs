@@ -69,7 +69,10 @@ pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        if path.extension().is_none_or(|e| e != "png") {
+        if path
+            .extension()
+            .is_none_or(|e| !e.eq_ignore_ascii_case("png"))
+        {
             continue;
         }
         paths.push(path);

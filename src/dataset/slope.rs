@@ -75,10 +75,10 @@ mod tests {
         let normal = [0.6f32, 0.64, 0.48]; // of unit length; the wall is 5 m away along it
         let mut image = RangeImage::empty(9, 11);
         let mut truth = vec![0.0; 99];
-        for i in 0..99 {
+        for (i, truth) in truth.iter_mut().enumerate() {
             let ray = geometry.direction(i / 11, i % 11).unwrap();
-            truth[i] = ray.iter().zip(normal).map(|(a, b)| a * b).sum();
-            image.range[i] = 5.0 / truth[i];
+            *truth = ray.iter().zip(normal).map(|(a, b)| a * b).sum();
+            image.range[i] = 5.0 / *truth;
             image.valid[i] = i != 15;
         }
         let slope = Slope {

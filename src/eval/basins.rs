@@ -33,13 +33,29 @@ pub struct Basins {
 ///
 /// # Errors
 /// Where the prior makes no sensor.
-pub fn basins(prior: &Prior, sequences: usize, frames: usize, ratio: f64, progress: &mut dyn FnMut()) -> Result<Basins, EvalError> {
+pub fn basins(
+    prior: &Prior,
+    sequences: usize,
+    frames: usize,
+    ratio: f64,
+    progress: &mut dyn FnMut(),
+) -> Result<Basins, EvalError> {
     let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
-    let description =
-        Arc::new(sim::describe((prior.rows, prior.cols), &prior.knots, sim::MAX_RANGE, (8, readings), 1)?);
+    let description = Arc::new(sim::describe(
+        (prior.rows, prior.cols),
+        &prior.knots,
+        sim::MAX_RANGE,
+        (8, readings),
+        1,
+    )?);
     let knots = Knots::new(description.knots.metres().to_vec())?;
     let rays = sim::rays(prior.rows, prior.cols);
-    let mut tracker = Tracker::new(Arc::clone(&description), prior, Settings::default(), Monotonic::default())?;
+    let mut tracker = Tracker::new(
+        Arc::clone(&description),
+        prior,
+        Settings::default(),
+        Monotonic::default(),
+    )?;
     let (mut truth, mut frame) = (RangeImage::default(), RangeImage::default());
     let mut x = vec![0.0; knots.channels() * prior.pixels()];
     let (mut iterations, mut ratios, mut restarted) = (vec![], vec![], 0);

@@ -33,7 +33,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { frames: 200, lead_in: 15, rate_hz: 30.0, sets: 8, ratios: vec![0.01, 0.02, 0.05, 0.1], noise: 0.005, seed: 1 }
+        Self {
+            frames: 200,
+            lead_in: 15,
+            rate_hz: 30.0,
+            sets: 8,
+            ratios: vec![0.01, 0.02, 0.05, 0.1],
+            noise: 0.005,
+            seed: 1,
+        }
     }
 }
 
@@ -79,21 +87,57 @@ struct Method {
 ///
 /// # Errors
 /// Where the options describe no sensor.
-pub fn recovery(prior: &Prior, options: &Options, progress: &mut dyn FnMut()) -> Result<Vec<Row>, EvalError> {
-    options.ratios.iter().map(|&ratio| row(prior, options, ratio, progress)).collect()
+pub fn recovery(
+    prior: &Prior,
+    options: &Options,
+    progress: &mut dyn FnMut(),
+) -> Result<Vec<Row>, EvalError> {
+    options
+        .ratios
+        .iter()
+        .map(|&ratio| row(prior, options, ratio, progress))
+        .collect()
 }
 
-fn row(prior: &Prior, options: &Options, ratio: f64, progress: &mut dyn FnMut()) -> Result<Row, EvalError> {
+fn row(
+    prior: &Prior,
+    options: &Options,
+    ratio: f64,
+    progress: &mut dyn FnMut(),
+) -> Result<Row, EvalError> {
     let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
     let grid = (prior.rows, prior.cols);
-    let description =
-        Arc::new(sim::describe(grid, &prior.knots, sim::MAX_RANGE, (options.sets, readings), options.seed)?);
+    let description = Arc::new(sim::describe(
+        grid,
+        &prior.knots,
+        sim::MAX_RANGE,
+        (options.sets, readings),
+        options.seed,
+    )?);
     let method = |settings: Settings| -> Result<Method, EvalError> {
-        let tracker = Tracker::new(Arc::clone(&description), prior, settings, Monotonic::default())?;
-        Ok(Method { tracker, errors: RangeErrors::default(), each: vec![], residual: vec![], solve_ms: vec![] })
+        let tracker = Tracker::new(
+            Arc::clone(&description),
+            prior,
+            settings,
+            Monotonic::default(),
+        )?;
+        Ok(Method {
+            tracker,
+            errors: RangeErrors::default(),
+            each: vec![],
+            residual: vec![],
+            solve_ms: vec![],
+        })
     };
-    let mut cold = method(Settings { always_cold: true, ..Settings::default() })?;
-    let mut white = method(Settings { always_cold: true, error: ErrorModel::White, ..Settings::default() })?;
+    let mut cold = method(Settings {
+        always_cold: true,
+        ..Settings::default()
+    })?;
+    let mut white = method(Settings {
+        always_cold: true,
+        error: ErrorModel::White,
+        ..Settings::default()
+    })?;
     let mut tracked = method(Settings::default())?;
     let (mut iterations, mut solve_ms, mut restarted) = (vec![], vec![], (0, 0));
     let mut frame = RangeImage::default();
@@ -163,9 +207,18 @@ fn sequence(
         .map(|frame| {
             let time_s = frame as f64 / options.rate_hz;
             scene.cast(&rays, time_s as f32, sim::MAX_RANGE, &mut truth);
-            let measurement =
-                sim::measure(description, (index + frame) % options.sets, &truth, options.noise, &mut rng);
-            Measurement { sequence: frame as u64, stamp_ns: (time_s * 1e9) as u64, ..measurement }
+            let measurement = sim::measure(
+                description,
+                (index + frame) % options.sets,
+                &truth,
+                options.noise,
+                &mut rng,
+            );
+            Measurement {
+                sequence: frame as u64,
+                stamp_ns: (time_s * 1e9) as u64,
+                ..measurement
+            }
         })
         .collect();
     let last = measurements.pop().unwrap_or_default();
@@ -174,7 +227,12 @@ fn sequence(
 
 /// Mean of a − b and its standard error; frames without any true return do not count.
 fn paired(a: &[f64], b: &[f64]) -> (f64, f64) {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).filter(|d| d.is_finite()).collect();
+    let differences: Vec<f64> = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| a - b)
+        .filter(|d| d.is_finite())
+        .collect();
     let count = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / count;
     let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (count - 1.0);

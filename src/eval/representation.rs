@@ -50,7 +50,11 @@ pub fn recorded(prior: &Prior, sequence: &Sequence) -> Result<Representation, Ev
     let resampler = Resampler::new(sequence.geometry(), prior.rows, prior.cols, None)?;
     let images = sequence.evaluate().map(|index| {
         let mut image = RangeImage::default();
-        resampler.apply(&sequence.frame(index)?.image, Augmentation::default(), &mut image);
+        resampler.apply(
+            &sequence.frame(index)?.image,
+            Augmentation::default(),
+            &mut image,
+        );
         Ok(image)
     });
     representation(prior, sequence.max_range_m(), images)
@@ -82,5 +86,10 @@ fn representation(
         frames += 1;
     }
     let [prior, principal, all_principal] = errors.map(|e| e.summary());
-    Ok(Representation { frames, prior, principal, all_principal })
+    Ok(Representation {
+        frames,
+        prior,
+        principal,
+        all_principal,
+    })
 }

@@ -324,21 +324,37 @@ impl<C: Clock> Tracker<C> {
     ///
     /// # Errors
     /// As [`Tracker::recover`].
-    pub fn warm_cost_from(&mut self, measurement: &Measurement, code: &[f32]) -> Result<Option<f64>, MeasurementError> {
+    pub fn warm_cost_from(
+        &mut self,
+        measurement: &Measurement,
+        code: &[f32],
+    ) -> Result<Option<f64>, MeasurementError> {
         self.check_measurement(measurement)?;
         self.ready(measurement.pattern_set, measurement.gain)?;
-        let Some(system) = self.system(measurement.pattern_set, measurement.gain) else { return Ok(None) };
+        let Some(system) = self.system(measurement.pattern_set, measurement.gain) else {
+            return Ok(None);
+        };
         let readings = system.project(&measurement.y);
-        let Some(belief) = self.predict(measurement) else { return Ok(None) };
+        let Some(belief) = self.predict(measurement) else {
+            return Ok(None);
+        };
         let problem = Problem::new(&self.model, system, &readings, &belief);
-        Ok(problem.map(|p| p.descend(code, self.settings.limits).with_outside(&readings).cost))
+        Ok(problem.map(|p| {
+            p.descend(code, self.settings.limits)
+                .with_outside(&readings)
+                .cost
+        }))
     }
 
     /// What the frames before say of the next; `None` at the first.
     fn predict(&self, measurement: &Measurement) -> Option<Belief> {
         let (stamp_ns, posterior) = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
         let elapsed_s = measurement.stamp_ns.abs_diff(*stamp_ns) as f64 * 1e-9;
-        posterior.predict(self.model.code_len(), elapsed_s, self.settings.time_constants_s)
+        posterior.predict(
+            self.model.code_len(),
+            elapsed_s,
+            self.settings.time_constants_s,
+        )
     }
 
     /// Warm where there is a frame before, cold where there is none or where the track is lost.

@@ -3,10 +3,12 @@
 mod dense;
 mod description;
 mod hadamard;
+mod histogram;
 
 pub use dense::{Dense, DenseError};
 pub use description::{DescriptionError, Pattern, SensorDescription};
 pub use hadamard::{Hadamard, HadamardError};
+pub use histogram::{Binning, HistogramError, Reduction};
 
 /// A linear measurement A of one channel, (m × n), the same for every channel.
 ///

@@ -22,3 +22,9 @@ pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, rays, scene};
 pub use rays::Rays;
 pub use scene::Scene;
 pub use sensor::{SensorError, describe, measure, readings};
+
+mod detector;
+mod photons;
+
+pub use detector::{DetectorError, Noise, VirtualSensor};
+pub use photons::{Exposures, PhotonCounting};

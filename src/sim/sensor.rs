@@ -33,13 +33,16 @@ pub fn describe(
 ) -> Result<SensorDescription, SensorError> {
     let knots = Knots::new(relative_knots.iter().map(|k| k * max_range).collect())?;
     let channels = knots.channels();
-    let patterns = (0..sets as u64)
-        .map(|set| Hadamard::random(rows * cols, readings, seed.wrapping_add(set)).map(Pattern::Hadamard));
+    let patterns = (0..sets as u64).map(|set| {
+        Hadamard::random(rows * cols, readings, seed.wrapping_add(set)).map(Pattern::Hadamard)
+    });
     Ok(SensorDescription {
         rows,
         cols,
         patterns: patterns.collect::<Result<_, _>>()?,
-        noise: (0..channels * channels).map(|i| f32::from(u8::from(i % (channels + 1) == 0))).collect(),
+        noise: (0..channels * channels)
+            .map(|i| f32::from(u8::from(i % (channels + 1) == 0)))
+            .collect(),
         knots,
         s_min: S_MIN,
         range_power: 2,
@@ -81,5 +84,10 @@ pub fn measure(
         let normal: f32 = StandardNormal.sample(rng);
         *y += spread * normal;
     });
-    Measurement { pattern_set: set, gain: spread * spread, y, ..Measurement::default() }
+    Measurement {
+        pattern_set: set,
+        gain: spread * spread,
+        y,
+        ..Measurement::default()
+    }
 }

@@ -15,6 +15,7 @@ const READ_OUT: f32 = 2.0;
 /// returned; `knots` are relative. The gradient, (J·n), is written into `gradient`. The channels say what recovery
 /// sees; the moment draws energy out of channels where the range is not; the read-out is what users are given.
 pub(super) fn loss(
+    channel_weight: f32,
     decoded: &[f32],
     truth: &[f32],
     range: &[f32],
@@ -28,7 +29,7 @@ pub(super) fn loss(
     let mut total = 0.0;
     for i in 0..n {
         let s: f32 = (0..channels).map(|g| truth[g * n + i]).sum();
-        let bright = share / (s + BRIGHTNESS);
+        let bright = share * (channel_weight + 1.0 / (s + BRIGHTNESS));
         for g in 0..channels {
             let error = decoded[g * n + i] - truth[g * n + i];
             total += bright * error * error;
@@ -82,12 +83,12 @@ mod tests {
             0.3, 0.1, 0.05, 0.35, -0.1, 0.02, 0.1, 0.03, 0.2, -0.05, 0.01, 0.4,
         ];
         let mut gradient = [0.0; 12];
-        loss(&decoded, &truth, &range, &knots, &mut gradient);
+        loss(3.0, &decoded, &truth, &range, &knots, &mut gradient);
         for i in 0..12 {
             let at = |step: f32| {
                 let mut moved = decoded;
                 moved[i] += step;
-                loss(&moved, &truth, &range, &knots, &mut [0.0; 12])
+                loss(3.0, &moved, &truth, &range, &knots, &mut [0.0; 12])
             };
             let difference = ((at(1e-3) - at(-1e-3)) / 2e-3) as f32;
             assert!(

@@ -55,6 +55,8 @@ pub struct Options {
     pub batch: usize,
     /// full rate of Adam
     pub rate: f32,
+    /// weight of the plain error of the channels, which is what recovery minimises, against errors of range
+    pub channel_weight: f32,
     /// seed of everything random
     pub seed: u64,
     /// share of frames from recorded sequences, where there are any
@@ -215,7 +217,15 @@ fn descend(
     for step in first..options.steps {
         let batch = batches.recv().map_err(|_| TrainError::Stream)?;
         let rate = options.rate * schedule(step, options.steps);
-        let loss = descend_once(source, model, &batch, rate, step, &mut noise)?;
+        let loss = descend_once(
+            source,
+            model,
+            &batch,
+            options.channel_weight,
+            rate,
+            step,
+            &mut noise,
+        )?;
         observe(Event::Step {
             step: step + 1,
             loss,
@@ -238,6 +248,7 @@ fn descend_once(
     source: &Source,
     model: &Model,
     batch: &Batch,
+    channel_weight: f32,
     rate: f32,
     step: usize,
     noise: &mut ChaCha8Rng,
@@ -245,7 +256,8 @@ fn descend_once(
     let code = model.encode(&inputs(source.grid, batch)?)?;
     let noisy = (&code + model::code_noise(batch.frames, model.shape().code, noise)?)?;
     let features = model.features(&noisy)?;
-    let (loss, gradient) = loss_and_gradient(source, batch, &model.head(&features)?);
+    let (loss, gradient) =
+        loss_and_gradient(source, channel_weight, batch, &model.head(&features)?);
     let gradient = Tensor::from_vec(
         gradient,
         (batch.frames, model.shape().outputs()),
@@ -269,7 +281,12 @@ fn descend_once(
 }
 
 /// Mean loss of a batch and its gradient, (frames × J·n), frames spread over the cores.
-fn loss_and_gradient(source: &Source, batch: &Batch, decoded: &[f32]) -> (f64, Vec<f32>) {
+fn loss_and_gradient(
+    source: &Source,
+    channel_weight: f32,
+    batch: &Batch,
+    decoded: &[f32],
+) -> (f64, Vec<f32>) {
     let pixels = source.grid.rows * source.grid.cols;
     let outputs = source.grid.channels * pixels;
     let mut gradient = vec![0.0; decoded.len()];
@@ -287,6 +304,7 @@ fn loss_and_gradient(source: &Source, batch: &Batch, decoded: &[f32]) -> (f64, V
                             let at = frame * outputs..(frame + 1) * outputs;
                             let range = &batch.range[frame * pixels..(frame + 1) * pixels];
                             let loss = loss::loss(
+                                channel_weight,
                                 &decoded[at.clone()],
                                 &batch.channels[at],
                                 range,
