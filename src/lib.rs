@@ -1,4 +1,42 @@
-//! relucent
+//! Streaming recovery of compressive LIDAR frames through a deep generative ReLU prior.
+//!
+//! A compressive LIDAR takes far fewer readings than it has pixels. relucent recovers each frame by finding the code
+//! of a trained generator that explains the readings, starting from the frame before, and says how well it did.
+//!
+//! ```
+//! use relucent::{clock::Monotonic, frame::RangeImage, prior::Prior, recover::{Settings, Tracker}, sim};
+//! use std::sync::Arc;
+//!
+//! let prior = Prior::embedded()?;
+//! let sensor = Arc::new(sim::describe((64, 64), &prior.knots, 30.0, (1, 205), 7)?); // 205 patterns for 4096 pixels
+//! let mut tracker = Tracker::new(Arc::clone(&sensor), &prior, Settings::default(), Monotonic::default())?;
+//! let (mut truth, mut frame) = (RangeImage::default(), RangeImage::default());
+//! sim::frame(sim::Split::HeldOut, 0, &sim::rays(64, 64), &mut truth);
+//! let mut rng = rand_chacha::rand_core::SeedableRng::seed_from_u64(1);
+//! let measurement = sim::measure::<rand_chacha::ChaCha8Rng>(&sensor, 0, &truth, 0.005, &mut rng);
+//! let report = tracker.recover(&measurement, &mut frame)?;
+//! assert!(frame.valid.iter().any(|valid| *valid) && report.residual_ratio < 6.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In reading order
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`frame`] | range images, range knots, measurements |
+//! | [`sensing`] | patterns, the sensor's description, photon histograms as measurements |
+//! | [`prior`] | the generator, what is known of its codes and errors, its file |
+//! | [`recover`] | the estimator: [`recover::Tracker`] is the synchronous entry |
+//! | [`sim`], [`dataset`] | simulated scenes and the virtual sensor; recorded sequences |
+//! | [`metrics`], [`eval`], [`report`] | errors, how good recovery is, pictures |
+//!
+//! # What always holds
+//!
+//! Modules below `eval` hold no threads, no async and no wall clock. Nothing that arrives in a measurement, a
+//! description or a file panics: it is refused with an error that says what was expected and what was found. Methods
+//! that take slices panic where a length they state is not kept.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
 pub mod dataset;
@@ -7,6 +45,7 @@ pub mod frame;
 pub mod metrics;
 pub mod prior;
 pub mod recover;
+pub mod report;
 pub mod sensing;
 pub mod sim;
 #[cfg(feature = "train")]

@@ -55,7 +55,7 @@ impl Eval {
             representation.ratio(),
             representation.principal.range_rmse_m
         );
-        println!("{}", table(&rows, floor));
+        println!("{}", summary(&rows, floor));
         if let Some(basins) = basins {
             println!("\n{}", sentence(&basins));
         }
@@ -63,7 +63,7 @@ impl Eval {
     }
 }
 
-fn table(rows: &[Row], floor: f64) -> Table {
+fn summary(rows: &[Row], floor: f64) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_header([
         "m/n",

@@ -15,7 +15,7 @@ impl PriorArgument {
     pub(crate) fn load(&self) -> anyhow::Result<Prior> {
         match &self.prior {
             Some(path) => Prior::load(path).with_context(|| format!("prior {}", path.display())),
-            None => anyhow::bail!("no embedded prior yet"),
+            None => Ok(Prior::embedded()?),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `relucent train`: a prior of your own.
 
+use super::recorded;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use relucent::dataset::Sequence;
 use relucent::train::{self, Event, Options, RecordedFrames};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Train a prior on simulated scenes, and on recorded sequences where you have them.
 ///
@@ -91,7 +91,7 @@ impl Train {
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         let prior = train::train(&options, self.recorded_frames()?, &mut |event| {
-            show(&bar, &event)
+            show(&bar, &event);
         })?;
         prior
             .save(&self.out)
@@ -124,14 +124,11 @@ impl Train {
 
     fn recorded_frames(&self) -> anyhow::Result<Vec<RecordedFrames>> {
         let open = |argument: &String| {
-            let (toml, root) = match argument.split_once('=') {
-                Some((toml, root)) => (Path::new(toml), Some(Path::new(root))),
-                None => (Path::new(argument), None),
-            };
-            let sequence = Sequence::open(toml, root)
-                .with_context(|| format!("recorded sequence {argument}"))?;
             Ok(RecordedFrames::new(
-                &sequence, self.rows, self.cols, self.seed,
+                &recorded::open(argument)?,
+                self.rows,
+                self.cols,
+                self.seed,
             )?)
         };
         self.recorded.iter().map(open).collect()
@@ -158,9 +155,9 @@ fn show(bar: &ProgressBar, event: &Event) {
                 100.0 * principal
             );
             if bar.is_hidden() {
-                eprintln!("{line}")
+                eprintln!("{line}");
             } else {
-                bar.println(line)
+                bar.println(line);
             }
         }
         Event::Finishing => bar.set_message("estimating statistics on fresh scenes"),

@@ -59,7 +59,7 @@ impl TokenGrid {
     }
 
     /// Length of all tokens of a frame.
-    pub fn len(self) -> usize {
+    pub fn tokens_len(self) -> usize {
         self.blocks() * Self::tokens_per_block() * self.token_len()
     }
 
@@ -72,7 +72,7 @@ impl TokenGrid {
         let n = self.rows * self.cols;
         assert_eq!(
             (x.len(), out.len()),
-            (self.channels * n, self.len()),
+            (self.channels * n, self.tokens_len()),
             "channels × pixels, tokens"
         );
         assert!(
@@ -118,7 +118,7 @@ impl Encoder {
     /// # Panics
     /// Where `x` does not fit `grid` or `grid` the encoder.
     pub fn encode(&self, grid: TokenGrid, x: &[f32]) -> Vec<f32> {
-        let mut tokens = vec![0.0; grid.len()];
+        let mut tokens = vec![0.0; grid.tokens_len()];
         grid.tokens(x, &mut tokens);
         let tokens: Vec<f32> = tokens
             .chunks_exact(grid.token_len())

@@ -4,6 +4,7 @@ mod encoder;
 mod format;
 mod matrix;
 mod net;
+mod random;
 
 pub use encoder::{Encoder, TokenGrid};
 pub use format::PriorError;
@@ -93,6 +94,17 @@ pub struct Prior {
 }
 
 impl Prior {
+    /// The bytes of the embedded default prior.
+    pub const EMBEDDED: &'static [u8] = include_bytes!("default.safetensors");
+
+    /// The embedded default prior: 64 × 64 pixels, four channels.
+    ///
+    /// # Errors
+    /// As [`Prior::from_bytes`]; never, in a build that passes its tests.
+    pub fn embedded() -> Result<Self, PriorError> {
+        Self::from_bytes(Self::EMBEDDED)
+    }
+
     /// Number of pixels, n.
     pub fn pixels(&self) -> usize {
         self.rows * self.cols

@@ -30,7 +30,8 @@ impl Belief {
         }
     }
 
-    /// Nothing known at all.
+    /// Nothing known at all: the theory's setting.
+    #[cfg(test)]
     pub(super) fn flat(len: usize) -> Self {
         Self {
             mean: vec![0.0; len],

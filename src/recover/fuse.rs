@@ -40,7 +40,7 @@ impl Fused {
         });
         Self {
             matrix: patterns.images(&model.columns),
-            offset: patterns.image(&model.bias),
+            offset: patterns.image(&model.offset()),
             energy: patterns.energy(&model.remainder),
             linear,
         }

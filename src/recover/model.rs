@@ -2,6 +2,9 @@
 
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 
+/// Return of G(u), s₀, at which a pixel takes in half of the error estimated along E; found on tuning scenes.
+const HALF_TRUST_RETURN: f32 = 0.1;
+
 /// How the representation error enters the estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ErrorModel {
@@ -21,10 +24,14 @@ pub struct Model {
     pub(super) decoder: Decoder,
     /// images of the H features, then E·Λ^½, (H + q × J·n)
     pub(super) columns: Matrix,
-    /// b + ē, (J·n)
+    /// b, (J·n)
     pub(super) bias: Vec<f32>,
+    /// ē, (J·n)
+    pub(super) mean_error: Vec<f32>,
     /// ψ, variance of the rest, (J·n)
     pub(super) remainder: Vec<f32>,
+    /// J
+    channels: usize,
     /// what the linear estimate of u is made from, where there is anything
     pub(super) moments: Option<SecondMoments>,
 }
@@ -57,15 +64,7 @@ impl Model {
             }
         }
         let outputs = decoder.output_len();
-        let bias = match &decoder.head {
-            Head::Affine(head) => head
-                .bias
-                .iter()
-                .zip(&prior.error.mean)
-                .map(|(b, e)| b + e)
-                .collect(),
-            Head::Identity => prior.error.mean.clone(),
-        };
+        let bias = head_bias(&decoder);
         let columns = Matrix::new(columns.len() / outputs, outputs, columns);
         Self {
             decoder: Decoder {
@@ -74,7 +73,9 @@ impl Model {
             },
             columns,
             bias,
+            mean_error: prior.error.mean.clone(),
             remainder,
+            channels: prior.channels(),
             moments: Some(prior.moments.clone()),
         }
     }
@@ -83,10 +84,7 @@ impl Model {
     pub fn exact(decoder: Decoder) -> Self {
         let outputs = decoder.output_len();
         let columns = Matrix::new(decoder.feature_len(), outputs, head_columns(&decoder));
-        let bias = match &decoder.head {
-            Head::Affine(head) => head.bias.clone(),
-            Head::Identity => vec![0.0; outputs],
-        };
+        let bias = head_bias(&decoder);
         Self {
             decoder: Decoder {
                 head: light(&decoder.head),
@@ -94,7 +92,9 @@ impl Model {
             },
             columns,
             bias,
+            mean_error: vec![0.0; outputs],
             remainder: vec![0.0; outputs],
+            channels: 1,
             moments: None,
         }
     }
@@ -127,22 +127,65 @@ impl Model {
         self.bias.len()
     }
 
-    /// The frame's channels x₀ = G(u) + ē + E c, (J·n), of a state v = (u, c); only columns that count are read.
+    /// The mean of x over the unknowns' linear part, b + ē, (J·n).
+    pub(super) fn offset(&self) -> Vec<f32> {
+        self.bias
+            .iter()
+            .zip(&self.mean_error)
+            .map(|(b, e)| b + e)
+            .collect()
+    }
+
+    /// The frame's channels, (J·n), of a state v = (u, c): x₀ = G(u) + w∘(ē + E c); only columns that count are read.
+    ///
+    /// Errors grow with the light: E and Λ are those of bright pixels, and in a dark one their sum would drown the range.
+    /// So each pixel takes them in by w = s²/(s² + s₀²) of its own return s in G(u).
     ///
     /// # Panics
-    /// Where `state` is not k + q long or `x` not J·n.
-    pub fn image(&self, state: &[f32], at: &mut Activations, x: &mut [f32]) {
+    /// Where `state` is not k + q long or a buffer is not J·n.
+    pub fn image(
+        &self,
+        state: &[f32],
+        at: &mut Activations,
+        correction: &mut [f32],
+        x: &mut [f32],
+    ) {
         assert_eq!(state.len(), self.state_len(), "k + q");
         let (code, error) = state.split_at(self.code_len());
         self.decoder.evaluate(code, at);
         x.copy_from_slice(&self.bias);
-        for (index, &weight) in at.features().iter().chain(error).enumerate() {
-            if weight != 0.0 {
-                x.iter_mut()
-                    .zip(self.columns.row(index))
-                    .for_each(|(x, column)| *x += weight * column);
-            }
+        self.add_columns(0, at.features(), x);
+        if error.is_empty() {
+            return x
+                .iter_mut()
+                .zip(&self.mean_error)
+                .for_each(|(x, e)| *x += e);
         }
+        correction.copy_from_slice(&self.mean_error);
+        self.add_columns(self.feature_len(), error, correction);
+        let pixels = x.len() / self.channels;
+        for i in 0..pixels {
+            let s: f32 = (0..self.channels).map(|g| x[g * pixels + i].max(0.0)).sum();
+            let w = s * s / (s * s + HALF_TRUST_RETURN * HALF_TRUST_RETURN);
+            (0..self.channels).for_each(|g| x[g * pixels + i] += w * correction[g * pixels + i]);
+        }
+    }
+
+    /// out += Σ weight·column, of the columns from `first` on.
+    fn add_columns(&self, first: usize, weights: &[f32], out: &mut [f32]) {
+        for (index, &weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+            let column = self.columns.row(first + index);
+            out.iter_mut()
+                .zip(column)
+                .for_each(|(out, v)| *out += weight * v);
+        }
+    }
+}
+
+fn head_bias(decoder: &Decoder) -> Vec<f32> {
+    match &decoder.head {
+        Head::Affine(head) => head.bias.clone(),
+        Head::Identity => vec![0.0; decoder.output_len()],
     }
 }
 

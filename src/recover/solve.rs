@@ -17,7 +17,7 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 pub struct Limits {
     /// most linear systems solved for one start
     pub iterations: usize,
-    /// stop when a step is predicted to lower the cost by less than this share of it
+    /// stop when a step lowers the cost, or promises to, by less than this share of it
     pub tolerance: f64,
 }
 
@@ -25,7 +25,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             iterations: 30,
-            tolerance: 1e-3,
+            tolerance: 5e-3,
         }
     }
 }
@@ -128,7 +128,8 @@ impl<'a> Problem<'a> {
                 damping *= 10.0;
                 continue;
             };
-            let small = promised <= limits.tolerance * point.cost;
+            let worth = limits.tolerance * point.cost;
+            let mut small = promised <= worth;
             let next = self.evaluate(
                 point
                     .u
@@ -147,6 +148,7 @@ impl<'a> Problem<'a> {
                 } else {
                     1.0
                 };
+                small |= point.cost - next.cost <= worth;
                 point = next;
                 if small {
                     stop = StopReason::Converged;

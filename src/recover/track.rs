@@ -190,6 +190,7 @@ pub struct Tracker<C> {
     systems: VecDeque<(usize, i32, System)>,
     last: Option<(u64, Posterior)>,
     channels: Vec<f32>,
+    correction: Vec<f32>,
     activations: Activations,
 }
 
@@ -250,6 +251,7 @@ impl<C: Clock> Tracker<C> {
             fused,
             systems: VecDeque::new(),
             last: None,
+            correction: channels.clone(),
             channels,
             activations: Activations::default(),
         }
@@ -473,8 +475,12 @@ impl<C: Clock> Tracker<C> {
         if (frame.rows, frame.cols) != (rows, cols) {
             *frame = RangeImage::empty(rows, cols);
         }
-        self.model
-            .image(state, &mut self.activations, &mut self.channels);
+        self.model.image(
+            state,
+            &mut self.activations,
+            &mut self.correction,
+            &mut self.channels,
+        );
         self.description
             .knots
             .read_out(&self.channels, self.description.s_min, frame);
@@ -637,4 +643,60 @@ fn gain_level(gain: f32) -> i32 {
 
 fn rounded_gain(level: i32) -> f32 {
     GAIN_STEP.powi(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prior::Decoder;
+    use crate::sensing::Dense;
+
+    /// Hand & Voroninski's setting: S₀ = I, no prior term, no noise.
+    fn recovers_a_random_instance(widths: &[usize], seed: u64) {
+        let decoder = Decoder::random(widths, seed);
+        let (k, n) = (decoder.code_len(), decoder.output_len());
+        let code = random_codes(k, seed as usize + 2).last().unwrap();
+        let mut truth = vec![0.0; n];
+        decoder.decode(&code, &mut Activations::default(), &mut truth);
+        let operator = Dense::gaussian(10 * k, n, seed + 1000).unwrap();
+        let mut y = vec![0.0; 10 * k];
+        operator.apply(&truth, &mut y, &mut []);
+        let model = Model::exact(decoder);
+        let system = Fused::new(&model, &operator)
+            .whitened(&model, &[1.0], 1.0, &[])
+            .unwrap();
+        let readings = system.project(&y);
+        let belief = Belief::flat(k);
+        let problem = Problem::new(&model, &system, &readings, &belief).unwrap();
+        let limits = Limits {
+            iterations: 200,
+            tolerance: 1e-12,
+        };
+        let energy: f64 = y.iter().map(|y| f64::from(*y).powi(2)).sum();
+        let starts = random_codes(k, 8).map(|u| u.iter().map(|u| 0.1 * u).collect());
+        let found = lowest(&problem, starts, limits, 1e-10 * energy).unwrap();
+        let state: Vec<f32> = found.state.iter().map(|&v| v as f32).collect();
+        let mut image = vec![0.0; n];
+        model.image(&state, &mut Activations::default(), &mut [], &mut image);
+        let error: f32 = image
+            .iter()
+            .zip(&truth)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum::<f32>()
+            .sqrt();
+        let norm: f32 = truth.iter().map(|b| b * b).sum::<f32>().sqrt();
+        assert!(
+            error <= 1e-4 * norm,
+            "{widths:?}, seed {seed}: relative error {}",
+            error / norm
+        );
+    }
+
+    #[test]
+    fn recovers_random_instances_of_two_and_three_layers() {
+        for seed in 0..20 {
+            recovers_a_random_instance(&[20, 500, 500, 784], seed);
+            recovers_a_random_instance(&[2, 30, 60, 100], seed);
+        }
+    }
 }

@@ -130,7 +130,7 @@ mod tests {
             whitener.apply(&v, out);
         }
         for row in 0..5 {
-            let v: Vec<f32> = (0..6).map(|column| whitened[column][row]).collect();
+            let v: Vec<f32> = whitened.iter().map(|column| column[row]).collect();
             let mut out = vec![0.0; 5];
             whitener.apply(&v, &mut out);
             for (other, value) in out.iter().enumerate() {

@@ -216,7 +216,7 @@ mod tests {
             for (j, &row) in op.rows().iter().enumerate() {
                 let sum: f32 = (0..pixels)
                     .map(|i| {
-                        let sign = if (row & i as u32).count_ones() % 2 == 0 {
+                        let sign = if (row & i as u32).count_ones().is_multiple_of(2) {
                             1.0
                         } else {
                             -1.0

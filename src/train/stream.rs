@@ -58,7 +58,7 @@ impl Source {
         let mut batch = Batch {
             frames,
             channels: vec![0.0; frames * outputs],
-            tokens: vec![0.0; frames * self.grid.len()],
+            tokens: vec![0.0; frames * self.grid.tokens_len()],
             range: vec![f32::NAN; frames * pixels],
         };
         let mut image = RangeImage::empty(self.grid.rows, self.grid.cols);
@@ -69,7 +69,7 @@ impl Source {
             self.knots.split(&image, x);
             self.grid.tokens(
                 x,
-                &mut batch.tokens[slot * self.grid.len()..][..self.grid.len()],
+                &mut batch.tokens[slot * self.grid.tokens_len()..][..self.grid.tokens_len()],
             );
             for (pixel, range) in batch.range[slot * pixels..][..pixels]
                 .iter_mut()

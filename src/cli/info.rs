@@ -1,0 +1,119 @@
+//! `relucent info`: what a prior is, where it comes from, and what it cannot say.
+
+use super::{recorded, table};
+use anyhow::Context;
+use relucent::eval::{self, Representation};
+use relucent::prior::Prior;
+use std::path::PathBuf;
+
+/// Show a prior: architecture, provenance, representation error beside PCA's.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Info {
+    /// Prior to show (safetensors) [default: the one embedded]
+    prior: Option<PathBuf>,
+    /// Held-out simulated frames
+    #[arg(long, default_value_t = 500)]
+    frames: usize,
+    /// Recorded sequence whose evaluation frames are tried too, as TOML or TOML=FOLDER; may be given several times
+    #[arg(long)]
+    recorded: Vec<String>,
+    /// One JSON object on stdout instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let prior = match &self.prior {
+            Some(path) => Prior::load(path).with_context(|| format!("prior {}", path.display()))?,
+            None => Prior::embedded()?,
+        };
+        let mut sets = vec![(
+            "simulated, held out".to_owned(),
+            eval::held_out(&prior, self.frames)?,
+        )];
+        for argument in &self.recorded {
+            let sequence = recorded::open(argument)?;
+            sets.push((
+                sequence.description().origin.clone(),
+                eval::recorded(&prior, &sequence)?,
+            ));
+        }
+        if self.json {
+            let sets: Vec<_> = sets
+                .iter()
+                .map(|(set, errors)| serde_json::json!({ "set": set, "representation": errors }))
+                .collect();
+            let all = serde_json::json!({
+                "name": prior.name, "rows": prior.rows, "cols": prior.cols, "relative_knots": prior.knots,
+                "layers": layers(&prior), "provenance": prior.provenance, "sets": sets,
+            });
+            println!("{all}");
+            return Ok(());
+        }
+        print(&prior, &sets);
+        Ok(())
+    }
+}
+
+/// Widths from the code to the image.
+fn layers(prior: &Prior) -> Vec<usize> {
+    let hidden = prior.decoder.layers.iter().map(|layer| layer.bias.len());
+    [prior.decoder.code_len()]
+        .into_iter()
+        .chain(hidden)
+        .chain([prior.decoder.output_len()])
+        .collect()
+}
+
+fn print(prior: &Prior, sets: &[(String, Representation)]) {
+    let widths: Vec<String> = layers(prior).iter().map(ToString::to_string).collect();
+    println!(
+        "prior `{}`: {} × {} pixels, {} channels",
+        prior.name,
+        prior.rows,
+        prior.cols,
+        prior.channels()
+    );
+    println!("knots, of the largest range: {:?}", prior.knots);
+    println!(
+        "decoder {}, affine in the last layer and in the code",
+        widths.join("-")
+    );
+    println!(
+        "{} directions of the representation error, {} principal directions",
+        prior.error.directions.rows(),
+        prior.moments.directions.rows()
+    );
+    let provenance = &prior.provenance;
+    println!("\ntrained by `{}`", provenance.command);
+    println!(
+        "seed {}, {} steps of {} frames, on",
+        provenance.seed, provenance.steps, provenance.batch
+    );
+    provenance.data.iter().for_each(|data| println!("  {data}"));
+    println!("\nrange RMSE (mean absolute error) of decode(encode(frame)), m:\n");
+    let k = prior.decoder.code_len();
+    let head = [
+        "frames",
+        "number",
+        "prior",
+        &format!("PCA-{k}"),
+        "ratio",
+        &format!("PCA-{}", prior.moments.directions.rows()),
+    ];
+    let cells = sets.iter().map(|(set, errors)| {
+        let cell = |s: relucent::metrics::RangeSummary| {
+            format!("{:.3} ({:.3})", s.range_rmse_m, s.range_mae_m)
+        };
+        vec![
+            set.clone(),
+            errors.frames.to_string(),
+            cell(errors.prior),
+            cell(errors.principal),
+            format!("{:.3}", errors.ratio()),
+            cell(errors.all_principal),
+        ]
+    });
+    println!("{}", table(&head, cells));
+}

@@ -1,0 +1,211 @@
+//! The contact sheet: truth, recovered range, error and return, a row a frame, as a PNG.
+
+use crate::frame::RangeImage;
+use colorous::{Color, GREYS, Gradient, INFERNO, TURBO};
+use font8x8::legacy::BASIC_LEGACY;
+
+/// Pixels of the sheet per pixel of a frame.
+const ZOOM: usize = 3;
+/// Space between panels and around the sheet, pixels.
+const MARGIN: usize = 8;
+/// Height of a line of text, pixels.
+const LINE: usize = 12;
+/// Panels in a row.
+const PANELS: usize = 4;
+/// Errors at least this share of the largest range have the brightest colour.
+const WORST_ERROR: f32 = 0.2;
+
+const BACKGROUND: Color = Color {
+    r: 24,
+    g: 24,
+    b: 28,
+};
+const NOTHING: Color = Color {
+    r: 60,
+    g: 60,
+    b: 66,
+};
+const TEXT: Color = Color {
+    r: 230,
+    g: 230,
+    b: 230,
+};
+
+/// One frame of the sheet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// what is written above it, ASCII
+    pub caption: String,
+    /// what was there
+    pub truth: RangeImage,
+    /// what was recovered
+    pub recovered: RangeImage,
+}
+
+/// Why no sheet was made.
+#[derive(Debug, thiserror::Error)]
+pub enum SheetError {
+    /// frames of different sizes, or none
+    #[error("expected at least one frame, all of one size, got otherwise at row {row}")]
+    Frames {
+        /// the offending row
+        row: usize,
+    },
+    /// the picture could not be encoded
+    #[error("cannot encode the contact sheet")]
+    Png(#[from] png::EncodingError),
+}
+
+struct Canvas {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+}
+
+/// The bytes of a PNG; ranges up to `max_range`, m.
+///
+/// Range is blue (near) to red (far), the error black (none) to yellow (a fifth of the largest range or more), the
+/// return black to white; grey is where nothing returned, or where the recovered return is too weak to be relied on.
+///
+/// # Errors
+/// Where there is no frame or they differ in size, or the encoder fails.
+pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
+    let size = rows
+        .first()
+        .map_or((0, 0), |row| (row.truth.rows, row.truth.cols));
+    let fits = |image: &RangeImage| (image.rows, image.cols) == size && image.pixels() > 0;
+    if rows.is_empty() {
+        return Err(SheetError::Frames { row: 0 });
+    }
+    if let Some(row) = rows
+        .iter()
+        .position(|row| !fits(&row.truth) || !fits(&row.recovered))
+    {
+        return Err(SheetError::Frames { row });
+    }
+    let (panel_width, panel_height) = (size.1 * ZOOM, size.0 * ZOOM);
+    let row_height = LINE + panel_height + MARGIN;
+    let mut canvas = Canvas::new(
+        MARGIN + PANELS * (panel_width + MARGIN),
+        MARGIN + LINE + rows.len() * row_height,
+    );
+    let heads = [
+        format!("true range 0-{max_range:.0} m"),
+        "recovered range".to_owned(),
+        format!("|error| 0-{:.0} m", WORST_ERROR * max_range),
+        "recovered return".to_owned(),
+    ];
+    for (panel, head) in heads.iter().enumerate() {
+        canvas.text(MARGIN + panel * (panel_width + MARGIN), MARGIN, head);
+    }
+    for (index, row) in rows.iter().enumerate() {
+        let top = MARGIN + LINE + index * row_height;
+        canvas.text(MARGIN, top, &row.caption);
+        for panel in 0..PANELS {
+            let left = MARGIN + panel * (panel_width + MARGIN);
+            for pixel in 0..row.truth.pixels() {
+                let (y, x) = (pixel / size.1 * ZOOM, pixel % size.1 * ZOOM);
+                canvas.fill(
+                    left + x,
+                    top + LINE + y,
+                    colour(panel, row, pixel, max_range),
+                );
+            }
+        }
+    }
+    canvas.encode()
+}
+
+fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32) -> Color {
+    let shade = |map: Gradient, share: f32| map.eval_continuous(f64::from(share.clamp(0.0, 1.0)));
+    let (truth, recovered) = (&row.truth, &row.recovered);
+    match panel {
+        0 if truth.valid[pixel] => shade(TURBO, truth.range[pixel] / max_range),
+        1 if recovered.valid[pixel] => shade(TURBO, recovered.range[pixel] / max_range),
+        2 if truth.valid[pixel] => {
+            let error = (recovered.range[pixel] - truth.range[pixel]).abs();
+            shade(INFERNO, error / (WORST_ERROR * max_range))
+        }
+        3 => shade(GREYS, 1.0 - recovered.returns[pixel]),
+        _ => NOTHING,
+    }
+}
+
+impl Canvas {
+    fn new(width: usize, height: usize) -> Self {
+        let mut canvas = Self {
+            width,
+            height,
+            rgb: vec![0; 3 * width * height],
+        };
+        (0..width * height).for_each(|i| canvas.set(i % width, i / width, BACKGROUND));
+        canvas
+    }
+
+    fn set(&mut self, x: usize, y: usize, colour: Color) {
+        if x < self.width && y < self.height {
+            self.rgb[3 * (y * self.width + x)..][..3]
+                .copy_from_slice(&[colour.r, colour.g, colour.b]);
+        }
+    }
+
+    fn fill(&mut self, left: usize, top: usize, colour: Color) {
+        (0..ZOOM * ZOOM).for_each(|i| self.set(left + i % ZOOM, top + i / ZOOM, colour));
+    }
+
+    fn text(&mut self, left: usize, top: usize, text: &str) {
+        for (position, byte) in text.bytes().enumerate() {
+            let glyph = BASIC_LEGACY
+                .get(usize::from(byte))
+                .copied()
+                .unwrap_or_default();
+            for (y, bits) in glyph.iter().enumerate() {
+                for x in (0..8).filter(|x| bits >> x & 1 == 1) {
+                    self.set(left + 8 * position + x, top + y, TEXT);
+                }
+            }
+        }
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, SheetError> {
+        let mut out = Vec::new();
+        let (width, height) = (self.width as u32, self.height as u32); // a few thousand at most
+        let mut encoder = png::Encoder::new(&mut out, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&self.rgb)?;
+        writer.finish()?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sheet_has_a_row_for_each_frame() {
+        let image = RangeImage::empty(4, 6);
+        let row = Row {
+            caption: "frame 0".to_owned(),
+            truth: image.clone(),
+            recovered: image,
+        };
+        let bytes = sheet(30.0, &[row.clone(), row.clone()]).unwrap();
+        let reader = png::Decoder::new(std::io::Cursor::new(bytes))
+            .read_info()
+            .unwrap();
+        let expected = (8 + 4 * (18 + 8), 8 + 12 + 2 * (12 + 12 + 8));
+        assert_eq!((reader.info().width, reader.info().height), expected);
+        let odd = Row {
+            recovered: RangeImage::empty(3, 6),
+            ..row.clone()
+        };
+        assert!(matches!(
+            sheet(30.0, &[row, odd]),
+            Err(SheetError::Frames { row: 1 })
+        ));
+        assert!(sheet(30.0, &[]).is_err());
+    }
+}
