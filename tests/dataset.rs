@@ -1,6 +1,5 @@
 //! Recorded sequences: files that the tests write, and the shared recordings where they are there.
 
-#![allow(clippy::unwrap_used)]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use relucent::dataset::{Augmentation, DatasetError, MAX_FRAMES, Resampler, Sequence};

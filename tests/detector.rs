@@ -1,6 +1,5 @@
 //! The virtual sensor: what it measures, how it is disturbed, and what it says of that.
 
-#![allow(clippy::unwrap_used)]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use rand::SeedableRng;

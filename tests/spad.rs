@@ -4,7 +4,6 @@
 //! simulated histograms have not: pulses with a steep front and a tail of a dozen bins, pile-up at close range, and a
 //! background that pile-up makes higher before the pulse than after it.
 
-#![allow(clippy::unwrap_used)]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use relucent::frame::{Knots, RangeImage};
