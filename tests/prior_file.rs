@@ -128,12 +128,11 @@ fn faults_are_named() {
 
 #[test]
 fn another_version_is_named() {
-    let bytes = small().to_bytes().unwrap();
-    let at = bytes
+    let mut other = small().to_bytes().unwrap();
+    let at = other
         .windows(10)
         .position(|w| w == b"version\\\":")
         .unwrap();
-    let mut other = bytes.clone();
     other[at + 10] = b'7';
     let error = Prior::from_bytes(&other).unwrap_err().to_string();
     assert_eq!(error, "expected prior format version 1, found 7");
