@@ -12,8 +12,8 @@
 //! let mut tracker = Tracker::new(Arc::clone(&sensor), &prior, Settings::default(), Monotonic::default())?;
 //! let (mut truth, mut frame) = (RangeImage::default(), RangeImage::default());
 //! sim::frame(sim::Split::HeldOut, 0, &sim::rays(64, 64), &mut truth);
-//! let mut rng = rand_chacha::rand_core::SeedableRng::seed_from_u64(1);
-//! let measurement = sim::measure::<rand_chacha::ChaCha8Rng>(&sensor, 0, &truth, 0.005, &mut rng);
+//! let mut rng: rand_chacha::ChaCha8Rng = rand_chacha::rand_core::SeedableRng::seed_from_u64(1);
+//! let measurement = sim::measure(&sensor, 0, &truth, 0.005, &mut rng);
 //! let report = tracker.recover(&measurement, &mut frame)?;
 //! assert!(frame.valid.iter().any(|valid| *valid) && report.residual_ratio < 6.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
