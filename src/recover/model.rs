@@ -2,7 +2,8 @@
 
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 
-/// Return of G(u), s₀, at which a pixel takes in half of the error estimated along E; found on tuning scenes.
+/// Return of G(u), s₀, at which a pixel takes in half of the error estimated along E: the best of 0.05, 0.1, 0.2
+/// and 0.4 on forty simulated scenes.
 const HALF_TRUST_RETURN: f32 = 0.1;
 
 /// How the representation error enters the estimate.

@@ -1,0 +1,204 @@
+//! The tracker as its users meet it: cold, warm, lost; readings missing; measurements that do not fit.
+
+#![allow(clippy::unwrap_used)]
+
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use relucent::clock::Manual;
+use relucent::frame::{Measurement, RangeImage};
+use relucent::metrics::RangeErrors;
+use relucent::prior::Prior;
+use relucent::recover::{MeasurementError, Settings, StartKind, Tracker, TrackerError};
+use relucent::sensing::SensorDescription;
+use relucent::sim::{self, Split};
+use std::sync::Arc;
+
+const READINGS: usize = 205;
+
+fn tracker(prior: &Prior) -> Tracker<Manual> {
+    let sensor = sim::describe((64, 64), &prior.knots, 30.0, (2, READINGS), 5).unwrap();
+    Tracker::new(
+        Arc::new(sensor),
+        prior,
+        Settings::default(),
+        Manual::default(),
+    )
+    .unwrap()
+}
+
+/// A frame of a room, (scene index 2, 7, 12, …), and what the sensor reads of it.
+fn frame(sensor: &SensorDescription, scene: u64, index: u64) -> (RangeImage, Measurement) {
+    let mut truth = RangeImage::default();
+    sim::scene(Split::HeldOut, scene).cast(
+        &sim::rays(64, 64),
+        index as f32 / 30.0,
+        30.0,
+        &mut truth,
+    );
+    let mut rng = ChaCha8Rng::seed_from_u64(scene * 1000 + index);
+    let measurement = sim::measure(sensor, (index % 2) as usize, &truth, 0.005, &mut rng);
+    (
+        truth,
+        Measurement {
+            sequence: index,
+            stamp_ns: index * 33_333_333,
+            ..measurement
+        },
+    )
+}
+
+fn rmse(recovered: &RangeImage, truth: &RangeImage) -> f64 {
+    let mut errors = RangeErrors::default();
+    errors.add(recovered, truth, 30.0);
+    errors.range_rmse_m()
+}
+
+#[test]
+fn starts_cold_goes_on_warm_and_repeats_itself() {
+    let prior = Prior::embedded().unwrap();
+    let run = || {
+        let mut tracker = tracker(&prior);
+        let sensor = Arc::clone(tracker.description());
+        let mut recovered = RangeImage::default();
+        let mut kinds = vec![];
+        for index in 0..6 {
+            let (truth, measurement) = frame(&sensor, 2, index);
+            let report = tracker.recover(&measurement, &mut recovered).unwrap();
+            assert!(rmse(&recovered, &truth) < 3.0);
+            kinds.push(report.start);
+        }
+        (kinds, recovered)
+    };
+    let (kinds, recovered) = run();
+    assert_eq!(kinds[0], StartKind::Cold);
+    assert!(
+        kinds[1..].iter().all(|kind| *kind == StartKind::Warm),
+        "{kinds:?}"
+    );
+    assert_eq!(
+        run().1,
+        recovered,
+        "the same measurements give the same bytes"
+    );
+}
+
+#[test]
+fn missing_readings_are_left_out() {
+    let prior = Prior::embedded().unwrap();
+    let mut tracker = tracker(&prior);
+    let sensor = Arc::clone(tracker.description());
+    let (truth, mut measurement) = frame(&sensor, 2, 0);
+    let mut recovered = RangeImage::default();
+    tracker.recover(&measurement, &mut recovered).unwrap();
+    let whole = rmse(&recovered, &truth);
+    measurement.missing = (0..4 * READINGS as u32).step_by(13).collect();
+    for &index in &measurement.missing {
+        measurement.y[index as usize] = f32::NAN; // what is marked as missing may hold anything
+    }
+    tracker.forget();
+    tracker.recover(&measurement, &mut recovered).unwrap();
+    assert!((rmse(&recovered, &truth) - whole).abs() < 0.3 * whole);
+}
+
+#[test]
+fn a_lost_track_starts_again() {
+    let prior = Prior::embedded().unwrap();
+    let mut tracker = tracker(&prior);
+    let sensor = Arc::clone(tracker.description());
+    let mut recovered = RangeImage::default();
+    for index in 0..4 {
+        tracker
+            .recover(&frame(&sensor, 2, index).1, &mut recovered)
+            .unwrap();
+    }
+    let (truth, measurement) = frame(&sensor, 0, 4); // from a room into a street
+    let report = tracker.recover(&measurement, &mut recovered).unwrap();
+    let tracked = rmse(&recovered, &truth);
+    tracker.forget();
+    let cold = tracker.recover(&measurement, &mut recovered).unwrap();
+    assert_eq!(
+        report.start,
+        StartKind::Restarted,
+        "innovation {}",
+        report.innovation_ratio
+    );
+    assert_eq!(cold.start, StartKind::Cold);
+    assert!(
+        tracked <= 1.2 * rmse(&recovered, &truth),
+        "as good as a first frame"
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_changes_nothing() {
+    let prior = Prior::embedded().unwrap();
+    let mut tracker = tracker(&prior);
+    let sensor = Arc::clone(tracker.description());
+    let mut recovered = RangeImage::default();
+    let (_, good) = frame(&sensor, 2, 0);
+    tracker.recover(&good, &mut recovered).unwrap();
+    let before = recovered.clone();
+    let mut refused = |change: &dyn Fn(&mut Measurement)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let error = tracker.recover(&bad, &mut recovered).unwrap_err();
+        assert_eq!(recovered, before);
+        error
+    };
+    assert_eq!(
+        refused(&|m| m.pattern_set = 2),
+        MeasurementError::PatternSet { sets: 2, got: 2 }
+    );
+    let length = MeasurementError::Length {
+        channels: 4,
+        readings: READINGS,
+        got: 819,
+    };
+    assert_eq!(refused(&|m| drop(m.y.pop())), length);
+    assert!(matches!(
+        refused(&|m| m.y[3] = f32::NAN),
+        MeasurementError::Value { index: 3, .. }
+    ));
+    assert!(matches!(
+        refused(&|m| m.gain = 0.0),
+        MeasurementError::Gain { .. }
+    ));
+    assert!(matches!(
+        refused(&|m| m.missing = vec![4, 4]),
+        MeasurementError::Missing {
+            index: 1,
+            got: 4,
+            ..
+        }
+    ));
+    assert!(matches!(
+        refused(&|m| m.missing = (0..820).collect()),
+        MeasurementError::Nothing { readings: 820 }
+    ));
+    assert_eq!(
+        tracker
+            .recover(&frame(&sensor, 2, 1).1, &mut recovered)
+            .unwrap()
+            .start,
+        StartKind::Warm
+    );
+}
+
+#[test]
+fn a_sensor_of_another_size_is_refused() {
+    let prior = Prior::embedded().unwrap();
+    let sensor = sim::describe((32, 64), &prior.knots, 30.0, (1, 50), 1).unwrap();
+    let error = Tracker::new(
+        Arc::new(sensor),
+        &prior,
+        Settings::default(),
+        Manual::default(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error,
+        TrackerError::Grid {
+            expected: (64, 64),
+            got: (32, 64)
+        }
+    );
+}
