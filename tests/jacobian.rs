@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use relucent::prior::{Activations, Affine, Decoder, Head, Matrix};
 
-const STEP: f32 = 4e-3;
+const STEP: f32 = 1e-2;
 
 fn values(len: usize, seed: u64) -> Vec<f32> {
     (0..len as u64)
@@ -41,22 +41,19 @@ proptest! {
         let moved = |step: f32| {
             let mut moved = u.clone();
             moved[direction] += step;
-            active(&decoder, &moved)
+            moved
         };
-        let ((up_on, up), (down_on, down)) = (moved(STEP), moved(-STEP));
-        prop_assume!(up_on == down_on); // no ReLU of the last layer flips between the two
+        let first = Decoder { layers: decoder.layers[..1].to_vec(), head: Head::Identity };
+        // no ReLU of the first layer flips between the two ends, so that the second is affine between them, and so on:
+        prop_assume!(active(&first, &moved(STEP)).0 == active(&first, &moved(-STEP)).0);
+        let ((up_on, up), (down_on, down)) = (active(&decoder, &moved(STEP)), active(&decoder, &moved(-STEP)));
+        prop_assume!(up_on == down_on);
         let mut at = Activations::default();
         decoder.evaluate(&u, &mut at);
         let jacobian = decoder.jacobian(&mut at);
         prop_assume!(jacobian.active == up_on.as_slice());
         let exact: Vec<f32> = (0..up_on.len()).map(|row| jacobian.rows[(row, direction)]).collect();
         let difference: Vec<f32> = up_on.iter().map(|&unit| (up[unit] - down[unit]) / (2.0 * STEP)).collect();
-        // a ReLU of the first layer that flips within the step bends the path: such draws are kinks, too
-        let near = moved(STEP / 2.0).1;
-        let bent = up_on.iter().any(|&unit| (up[unit] - 2.0 * near[unit] + moved(0.0).1[unit]).abs() > 1e-4);
-        let back = moved(-STEP / 2.0).1;
-        let bent = bent || up_on.iter().any(|&unit| (down[unit] - 2.0 * back[unit] + moved(0.0).1[unit]).abs() > 1e-4);
-        prop_assume!(!bent);
         let norm = exact.iter().map(|e| e * e).sum::<f32>().sqrt();
         let error = exact.iter().zip(&difference).map(|(e, d)| (e - d).powi(2)).sum::<f32>().sqrt();
         prop_assert!(error <= 1e-3 * norm + 1e-4, "{error} of {norm}");

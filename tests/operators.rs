@@ -25,7 +25,7 @@ fn check(operator: &dyn Operator, seed: u64) -> Result<(), TestCaseError> {
     let (mut forward, mut back) = (vec![0.0; m], vec![0.0; n]);
     operator.apply(&v, &mut forward, &mut scratch);
     operator.adjoint(&u, &mut back, &mut scratch);
-    let scale = dot(&forward, &forward).sqrt() * dot(&u, &u).sqrt() + 1e-6;
+    let scale = dot(&v, &v).sqrt() * dot(&u, &u).sqrt() + 1e-6;
     prop_assert!((dot(&forward, &u) - dot(&v, &back)).abs() <= 1e-4 * scale);
     let variance: Vec<f32> = v.iter().map(|v| v.abs()).collect();
     let mut energy = vec![0.0; m];
