@@ -26,6 +26,7 @@ fn small() -> Prior {
         knots: vec![0.0, 1.0],
         provenance: Provenance {
             command: "none".to_owned(),
+            earlier: vec!["before".to_owned()],
             seed: 1,
             steps: 0,
             batch: 1,

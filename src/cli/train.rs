@@ -3,6 +3,7 @@
 use super::recorded;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use relucent::prior::Prior;
 use relucent::train::{self, Event, Options, RecordedFrames};
 use std::path::PathBuf;
 
@@ -48,11 +49,20 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 5e-4)]
     rate: f32,
     /// Weight of the plain error of the channels, which is what recovery minimises, against errors of range
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 3.0)]
     channel_weight: f32,
+    /// Share of the range errors that the encoder sees too; recovery, which it stands for, sees none
+    #[arg(long, default_value_t = 0.5)]
+    range_share: f64,
+    /// m/n at which the decoder must bear how far recovery misses codes, each as often as the others
+    #[arg(long, value_delimiter = ',', default_values_t = [0.06, 0.12, 0.3, 1.0])]
+    noise_ratios: Vec<f64>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Prior whose weights to start from, `embedded` for the default; principal directions without one
+    #[arg(long)]
+    start: Option<PathBuf>,
     /// Checkpoint to resume from and to go on writing [default: beside the prior]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
@@ -76,8 +86,11 @@ impl Train {
             batch: self.batch,
             rate: self.rate,
             channel_weight: self.channel_weight,
+            range_share: self.range_share,
+            noise_ratios: self.noise_ratios.clone(),
             seed: self.seed,
             recorded_share: self.recorded_share,
+            start: self.start()?,
             checkpoint: self
                 .checkpoint
                 .clone()
@@ -101,11 +114,33 @@ impl Train {
         Ok(())
     }
 
+    fn start(&self) -> anyhow::Result<Option<Prior>> {
+        let Some(path) = &self.start else {
+            return Ok(None);
+        };
+        Ok(Some(if path.as_os_str() == "embedded" {
+            Prior::embedded()?
+        } else {
+            Prior::load(path)?
+        }))
+    }
+
     /// The command again, with every choice that matters and no path of this machine.
     fn command(&self) -> String {
+        let list = |values: &[f64]| {
+            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+            values.join(",")
+        };
+        let start = match &self.start {
+            Some(path) => format!(
+                " --start {}",
+                path.file_name().unwrap_or_default().display()
+            ),
+            None => String::new(),
+        };
         format!(
             "relucent train --name {} --rows {} --cols {} --channels {} --code {} --hidden {},{} --steps {} --batch {} \
-             --rate {} --channel-weight {} --seed {} --recorded-share {}",
+             --rate {} --channel-weight {} --range-share {} --noise-ratios {} --seed {} --recorded-share {}{start}",
             self.name,
             self.rows,
             self.cols,
@@ -117,6 +152,8 @@ impl Train {
             self.batch,
             self.rate,
             self.channel_weight,
+            self.range_share,
+            list(&self.noise_ratios),
             self.seed,
             self.recorded_share
         )

@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 pub struct Provenance {
     /// command that trained it
     pub command: String,
+    /// commands that trained it before, oldest first
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
     /// seed of everything random
     pub seed: u64,
     /// training steps

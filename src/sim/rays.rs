@@ -52,6 +52,11 @@ impl Rays {
         }
     }
 
+    /// Angle that a pixel spans, rad: the geometric mean of both ways.
+    pub(super) fn pitch(&self) -> f32 {
+        (self.horizontal / self.cols as f32 * self.vertical / self.rows as f32).sqrt()
+    }
+
     /// Rows of pixels.
     pub fn rows(&self) -> usize {
         self.rows

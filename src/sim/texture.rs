@@ -29,8 +29,11 @@ pub(super) enum Texture {
 }
 
 impl Surface {
-    /// Reflectance at (u, v), metres on the surface.
-    pub(super) fn at(&self, u: f32, v: f32) -> f32 {
+    /// Mean reflectance over a pixel's footprint of `footprint` metres around (u, v), metres on the surface: a pixel of a
+    /// compressive sensor takes in all the light of its solid angle, so that finer texture than that averages out.
+    pub(super) fn at(&self, u: f32, v: f32, footprint: f32) -> f32 {
+        let detail = self.scale * self.texture.detail();
+        let kept = detail * detail / (detail * detail + footprint * footprint);
         let (u, v) = (u / self.scale, v / self.scale);
         let shade = match self.texture {
             Texture::Plain => 0.5,
@@ -61,7 +64,18 @@ impl Surface {
             }
             Texture::Leaves => cell(floor(u * 7.0), floor(v * 7.0), self.salt),
         };
-        self.albedo * (1.0 + self.contrast * (2.0 * shade - 1.0))
+        self.albedo * (1.0 + kept * self.contrast * (2.0 * shade - 1.0))
+    }
+}
+
+impl Texture {
+    /// Size of its details, in units of the scale.
+    fn detail(self) -> f32 {
+        match self {
+            Texture::Plain | Texture::Stains | Texture::Planks | Texture::Tiles => 1.0,
+            Texture::Bricks | Texture::Stripes | Texture::Facade => 0.5,
+            Texture::Leaves => 1.0 / 7.0,
+        }
     }
 }
 

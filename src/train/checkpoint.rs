@@ -1,16 +1,62 @@
 //! Training survives its process: weights, moments and position in the stream.
 
-use super::TrainError;
 use super::model::Model;
+use super::{Options, TrainError};
 use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
 const STEP: &str = "step";
+const HISTORY: &str = "history";
+
+/// The commands that have trained a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct History {
+    /// those before, oldest first, each with the step it went to
+    pub(super) earlier: Vec<String>,
+    /// the present one
+    command: String,
+}
+
+impl History {
+    /// Of a model before its first step.
+    pub(super) fn new(options: &Options) -> Self {
+        let earlier = options.start.as_ref().map_or_else(Vec::new, |prior| {
+            let mut earlier = prior.provenance.earlier.clone();
+            earlier.push(prior.provenance.command.clone());
+            earlier
+        });
+        Self {
+            earlier,
+            command: options.command.clone(),
+        }
+    }
+
+    /// After a checkpoint of `before`, taken at `step`.
+    fn resume(&mut self, before: Self, step: usize) {
+        self.earlier = before.earlier;
+        if before.command != self.command {
+            self.earlier
+                .push(format!("{} (until step {step})", before.command));
+        }
+    }
+}
 
 /// Writes everything that training needs to go on, whole or not at all.
-pub(super) fn save(model: &Model, step: usize, path: &Path) -> Result<(), TrainError> {
+pub(super) fn save(
+    model: &Model,
+    history: &History,
+    step: usize,
+    path: &Path,
+) -> Result<(), TrainError> {
     let mut tensors = HashMap::new();
+    let history = serde_json::to_vec(history).map_err(candle_core::Error::wrap)?;
+    let len = history.len();
+    tensors.insert(
+        HISTORY.to_owned(),
+        Tensor::from_vec(history, len, &Device::Cpu)?,
+    );
     for parameter in model.parameters() {
         let value = parameter.var.as_tensor();
         let (first, second) = parameter.moments();
@@ -34,7 +80,7 @@ pub(super) fn save(model: &Model, step: usize, path: &Path) -> Result<(), TrainE
 }
 
 /// Puts a checkpoint into `model` and returns the step it was taken at.
-pub(super) fn load(model: &Model, path: &Path) -> Result<usize, TrainError> {
+pub(super) fn load(model: &Model, history: &mut History, path: &Path) -> Result<usize, TrainError> {
     let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
     let find = |name: &str| {
         let missing = || TrainError::Checkpoint {
@@ -64,5 +110,12 @@ pub(super) fn load(model: &Model, path: &Path) -> Result<usize, TrainError> {
         };
         parameter.restore(value, moments("m")?, moments("v")?)?;
     }
-    Ok(find(STEP)?.to_vec1::<u32>()?.first().copied().unwrap_or(0) as usize)
+    let step = find(STEP)?.to_vec1::<u32>()?.first().copied().unwrap_or(0) as usize;
+    let before = serde_json::from_slice(&find(HISTORY)?.to_vec1::<u8>()?);
+    let before = before.map_err(|error| TrainError::Checkpoint {
+        path: path.to_owned(),
+        what: error.to_string(),
+    })?;
+    history.resume(before, step);
+    Ok(step)
 }

@@ -38,10 +38,8 @@ pub(super) fn finish(
     source: &Source,
     model: &Model,
     principal: &Principal,
-    mut provenance: Provenance,
-    steps: usize,
+    provenance: Provenance,
 ) -> Result<Prior, TrainError> {
-    provenance.steps = steps;
     let grid = model.shape().grid;
     let mut sample = sample(source, model, principal)?;
     let code = code_distribution(&sample.codes)?;
@@ -111,6 +109,15 @@ fn sample(source: &Source, model: &Model, principal: &Principal) -> Result<Sampl
 
 /// Mean and Cholesky factor of the codes' covariance.
 fn code_distribution(codes: &Matrix) -> Result<CodeDistribution, TrainError> {
+    let (mean, covariance) = covariance(codes);
+    Ok(CodeDistribution {
+        mean: mean.iter().map(|&m| m as f32).collect(),
+        factor: factor(&covariance)?,
+    })
+}
+
+/// Mean and covariance of the rows of `codes`, which a small ridge keeps positive definite.
+pub(super) fn covariance(codes: &Matrix) -> (Vec<f64>, Mat<f64>) {
     let (frames, k) = (codes.rows(), codes.cols());
     let mut mean = vec![0.0f64; k];
     for f in 0..frames {
@@ -134,20 +141,21 @@ fn code_distribution(codes: &Matrix) -> Result<CodeDistribution, TrainError> {
     }
     let ridge = 1e-6 * (0..k).map(|i| covariance[(i, i)]).sum::<f64>() / k as f64;
     (0..k).for_each(|i| covariance[(i, i)] += ridge);
-    let factor = covariance.llt(Side::Lower).map_err(|_| {
-        candle_core::Error::Msg("the codes' covariance is not positive definite".to_owned())
-    })?;
-    let factor = Mat::from_fn(k, k, |r, c| {
+    (mean, covariance)
+}
+
+/// Cholesky factor, lower triangular.
+pub(super) fn factor(matrix: &Mat<f64>) -> Result<Matrix, TrainError> {
+    let k = matrix.nrows();
+    let factor = matrix.llt(Side::Lower).map_err(|_| TrainError::Diverged)?;
+    let lower = |r, c| {
         if r >= c {
             factor.L()[(r, c)] as f32
         } else {
             0.0
         }
-    });
-    Ok(CodeDistribution {
-        mean: mean.iter().map(|&m| m as f32).collect(),
-        factor: Matrix::from_view(factor.as_ref()),
-    })
+    };
+    Ok(Matrix::from_view(Mat::from_fn(k, k, lower).as_ref()))
 }
 
 /// Covariance of whitened codes with linear scores, (k × r).
@@ -184,7 +192,7 @@ fn affine(model: &Model, name: &str) -> Result<Affine, TrainError> {
     })
 }
 
-fn decoder(model: &Model) -> Result<Decoder, TrainError> {
+pub(super) fn decoder(model: &Model) -> Result<Decoder, TrainError> {
     Ok(Decoder {
         layers: vec![affine(model, "decoder.0")?, affine(model, "decoder.1")?],
         head: Head::Affine(affine(model, "decoder.head")?),

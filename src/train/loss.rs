@@ -9,19 +9,31 @@ const MOMENT: f32 = 1.0;
 /// Weight of the range read out of the strongest pair, in units of κ_J.
 const READ_OUT: f32 = 2.0;
 
-/// Loss of one decoded frame and its gradient.
+/// Gradients of one frame's loss, (J·n) each.
+pub(super) struct Gradients<'a> {
+    /// of the channels' errors alone: all that recovery, which finds codes from readings, can see
+    pub(super) channels: &'a mut [f32],
+    /// of the whole loss
+    pub(super) total: &'a mut [f32],
+}
+
+/// Loss of one decoded frame and its gradients.
 ///
 /// `decoded` and `truth` are channels, (J·n); `range` is the true range relative to κ_J, (n), NaN where nothing
-/// returned; `knots` are relative. The gradient, (J·n), is written into `gradient`. The channels say what recovery
-/// sees; the moment draws energy out of channels where the range is not; the read-out is what users are given.
+/// returned; `knots` are relative. The channels say what recovery sees; the moment draws energy out of channels where
+/// the range is not; the read-out is what users are given.
 pub(super) fn loss(
     channel_weight: f32,
     decoded: &[f32],
     truth: &[f32],
     range: &[f32],
     knots: &Knots,
-    gradient: &mut [f32],
+    gradients: Gradients<'_>,
 ) -> f64 {
+    let Gradients {
+        channels: of_channels,
+        total: gradient,
+    } = gradients;
     let n = range.len();
     let channels = knots.channels();
     let kappa = knots.metres();
@@ -33,7 +45,8 @@ pub(super) fn loss(
         for g in 0..channels {
             let error = decoded[g * n + i] - truth[g * n + i];
             total += bright * error * error;
-            gradient[g * n + i] = 2.0 * bright * error;
+            of_channels[g * n + i] = 2.0 * bright * error;
+            gradient[g * n + i] = of_channels[g * n + i];
         }
         let r = range[i];
         if r.is_nan() {
@@ -82,13 +95,21 @@ mod tests {
         let decoded = [
             0.3, 0.1, 0.05, 0.35, -0.1, 0.02, 0.1, 0.03, 0.2, -0.05, 0.01, 0.4,
         ];
-        let mut gradient = [0.0; 12];
-        loss(3.0, &decoded, &truth, &range, &knots, &mut gradient);
+        let run = |decoded: &[f32]| {
+            let (mut channels, mut total) = ([0.0; 12], [0.0; 12]);
+            let gradients = Gradients {
+                channels: &mut channels,
+                total: &mut total,
+            };
+            let loss = loss(3.0, decoded, &truth, &range, &knots, gradients);
+            (loss, total)
+        };
+        let gradient = run(&decoded).1;
         for i in 0..12 {
             let at = |step: f32| {
                 let mut moved = decoded;
                 moved[i] += step;
-                loss(3.0, &moved, &truth, &range, &knots, &mut [0.0; 12])
+                run(&moved).0
             };
             let difference = ((at(1e-3) - at(-1e-3)) / 2e-3) as f32;
             assert!(

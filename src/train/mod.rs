@@ -5,6 +5,7 @@ mod checkpoint;
 mod finish;
 mod loss;
 mod model;
+mod noise;
 mod pca;
 mod recorded;
 mod stream;
@@ -12,8 +13,11 @@ mod stream;
 use crate::frame::{Knots, RangeImage};
 use crate::prior::{Matrix, Prior, Provenance, TokenGrid};
 use crate::sim;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
+use checkpoint::History;
+use loss::Gradients;
 use model::{Inputs, Model, Shape};
+use noise::CodeNoise;
 use pca::Principal;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 pub use recorded::RecordedFrames;
@@ -31,6 +35,8 @@ const COOLING: f32 = 0.25;
 const PRINCIPAL_FRAMES: u64 = 12_288;
 /// Frames of the validation figure.
 const VALIDATION_FRAMES: u64 = 500;
+/// Steps after which the code noise is estimated anew.
+const NOISE_EVERY: usize = 500;
 
 /// What to train, on what, for how long.
 #[derive(Clone, Debug)]
@@ -57,10 +63,16 @@ pub struct Options {
     pub rate: f32,
     /// weight of the plain error of the channels, which is what recovery minimises, against errors of range
     pub channel_weight: f32,
+    /// share of the range errors that the encoder sees too, in [0, 1]
+    pub range_share: f64,
+    /// m/n at which the decoder must bear how far recovery misses codes, each as often as the others; not empty
+    pub noise_ratios: Vec<f64>,
     /// seed of everything random
     pub seed: u64,
     /// share of frames from recorded sequences, where there are any
     pub recorded_share: f64,
+    /// prior whose weights training starts from; principal directions without one
+    pub start: Option<Prior>,
     /// file that training resumes from, where it exists, and goes on writing
     pub checkpoint: PathBuf,
     /// steps between checkpoints and validation figures
@@ -119,6 +131,27 @@ pub enum TrainError {
         /// what is wrong
         what: String,
     },
+    /// a prior to start from that has other sizes
+    #[error(
+        "expected a prior of {rows} × {cols} pixels, {channels} channels, code {code}, hidden {hidden:?} to start from, got `{got}`"
+    )]
+    Start {
+        /// rows asked for
+        rows: usize,
+        /// columns asked for
+        cols: usize,
+        /// J asked for
+        channels: usize,
+        /// k asked for
+        code: usize,
+        /// widths asked for
+        hidden: [usize; 2],
+        /// name and sizes of the prior
+        got: String,
+    },
+    /// numbers that are none any more
+    #[error("training diverged: a covariance of codes is not positive definite; try a lower rate")]
+    Diverged,
     /// a file that cannot be read or written
     #[error("cannot write {path}", path = path.display())]
     Io {
@@ -159,7 +192,7 @@ pub fn train(
             cols: grid.cols,
         });
     }
-    let provenance = provenance(options, &recorded);
+    let data = data(options, &recorded);
     let source = Arc::new(Source {
         grid,
         knots: Knots::even(options.channels, 1.0)?,
@@ -170,28 +203,60 @@ pub fn train(
     });
     observe(Event::Principal);
     let principal = fit_principal(&source, options.seed);
-    let shape = Shape {
-        grid,
-        code: options.code,
-        hidden: options.hidden,
-    };
-    let model = Model::principal(shape, &principal, options.seed)?;
+    let model = start(options, grid, &principal)?;
+    let mut history = History::new(options);
     let first = if options.checkpoint.exists() {
-        checkpoint::load(&model, &options.checkpoint)?
+        checkpoint::load(&model, &mut history, &options.checkpoint)?
     } else {
         0
     };
     observe(Event::Started { step: first });
-    descend(options, &source, &model, &principal, first, observe)?;
+    descend(
+        options, &source, &model, &principal, &history, first, observe,
+    )?;
     observe(Event::Finishing);
     finish::finish(
         &options.name,
         &source,
         &model,
         &principal,
-        provenance,
-        first.max(options.steps),
+        Provenance {
+            command: options.command.clone(),
+            earlier: history.earlier,
+            seed: options.seed,
+            steps: first.max(options.steps),
+            batch: options.batch,
+            data,
+        },
     )
+}
+
+/// The network before the first step.
+fn start(options: &Options, grid: TokenGrid, principal: &Principal) -> Result<Model, TrainError> {
+    let shape = Shape {
+        grid,
+        code: options.code,
+        hidden: options.hidden,
+    };
+    let Some(prior) = &options.start else {
+        return Ok(Model::principal(shape, principal, options.seed)?);
+    };
+    let widths: Vec<usize> = prior.decoder.layers.iter().map(|l| l.bias.len()).collect();
+    Model::of_prior(shape, prior)?.ok_or_else(|| TrainError::Start {
+        rows: grid.rows,
+        cols: grid.cols,
+        channels: grid.channels,
+        code: options.code,
+        hidden: options.hidden,
+        got: format!(
+            "{}, {} × {} pixels, {} channels, code {}, hidden {widths:?}",
+            prior.name,
+            prior.rows,
+            prior.cols,
+            prior.channels(),
+            prior.decoder.code_len(),
+        ),
+    })
 }
 
 /// The steps from `first` on.
@@ -200,6 +265,7 @@ fn descend(
     source: &Arc<Source>,
     model: &Model,
     principal: &Principal,
+    history: &History,
     first: usize,
     observe: &mut dyn FnMut(Event),
 ) -> Result<(), TrainError> {
@@ -209,29 +275,27 @@ fn descend(
         &validation,
         &principal_decoded(principal, options.code, &validation.channels),
     );
-    let mut noise = ChaCha8Rng::seed_from_u64(options.seed ^ first as u64);
+    let inputs = inputs(source.grid, &validation)?;
+    let ratios = &options.noise_ratios;
+    let mut code_noise = CodeNoise::estimate(model, &inputs, &validation.channels, ratios)?;
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ first as u64);
     let batches = source.spawn(
         PRINCIPAL_FRAMES + (first * options.batch) as u64,
         options.batch,
     );
     for step in first..options.steps {
         let batch = batches.recv().map_err(|_| TrainError::Stream)?;
-        let rate = options.rate * schedule(step, options.steps);
-        let loss = descend_once(
-            source,
-            model,
-            &batch,
-            options.channel_weight,
-            rate,
-            step,
-            &mut noise,
-        )?;
+        if step > first && step.is_multiple_of(NOISE_EVERY) {
+            code_noise = CodeNoise::estimate(model, &inputs, &validation.channels, ratios)?;
+        }
+        let noise = code_noise.sample(batch.frames, &mut random)?;
+        let loss = descend_once(options, source, model, &batch, &noise, step)?;
         observe(Event::Step {
             step: step + 1,
             loss,
         });
         if (step + 1).is_multiple_of(options.checkpoint_every) || step + 1 == options.steps {
-            checkpoint::save(model, step + 1, &options.checkpoint)?;
+            checkpoint::save(model, history, step + 1, &options.checkpoint)?;
             let rmse = range_rmse(source, &validation, &decoded(model, &validation)?);
             observe(Event::Validation {
                 step: step + 1,
@@ -244,34 +308,46 @@ fn descend(
 }
 
 /// One step of Adam; returns the loss.
+///
+/// The encoder stands for recovery, which finds codes from the channels and knows nothing of the read-out: it descends the
+/// channels' errors and only a share of the errors of range, which the decoder, given such a code, descends wholly.
 fn descend_once(
+    options: &Options,
     source: &Source,
     model: &Model,
     batch: &Batch,
-    channel_weight: f32,
-    rate: f32,
+    noise: &Tensor,
     step: usize,
-    noise: &mut ChaCha8Rng,
 ) -> Result<f64, TrainError> {
+    let rate = options.rate * schedule(step, options.steps);
     let code = model.encode(&inputs(source.grid, batch)?)?;
-    let noisy = (&code + model::code_noise(batch.frames, model.shape().code, noise)?)?;
-    let features = model.features(&noisy)?;
-    let (loss, gradient) =
-        loss_and_gradient(source, channel_weight, batch, &model.head(&features)?);
-    let gradient = Tensor::from_vec(
-        gradient,
-        (batch.frames, model.shape().outputs()),
-        &Device::Cpu,
+    let found = Var::from_tensor(&code.detach())?;
+    let features = model.features(&(found.as_tensor() + noise)?)?;
+    let (loss, [channels, total]) = loss_and_gradients(
+        source,
+        options.channel_weight,
+        batch,
+        &model.head(&features)?,
     )?;
-    let head = model.head_gradients(&features, &gradient)?;
-    let code_energy = (code.sqr()?.sum_all()? * (CODE_WEIGHT / batch.frames as f64))?;
-    let surrogate = ((features * head.features)?.sum_all()? + code_energy)?; // its gradient is the loss's
-    let gradients = surrogate.backward()?;
+    let head = model.head_gradients(&features, &total)?;
+    // surrogates: scalars whose gradients are the loss's
+    let decoder = (&features * model.feature_gradient(&total)?)?.sum_all()?;
+    let decoder = decoder.backward()?;
+    let share = options.range_share;
+    let seen = ((channels * (1.0 - share))? + (total * share)?)?;
+    let through = (&features * model.feature_gradient(&seen)?)?.sum_all()?;
+    let through = through.backward()?;
+    let Some(at_code) = through.get(found.as_tensor()) else {
+        return Err(TrainError::Diverged);
+    };
+    let energy = (code.sqr()?.sum_all()? * (CODE_WEIGHT / batch.frames as f64))?;
+    let encoder = ((&code * at_code)?.sum_all()? + energy)?.backward()?;
     for parameter in model.parameters() {
+        let var = parameter.var.as_tensor();
         let gradient = match parameter.name {
             model::HEAD_WEIGHT => Some(&head.weight),
             model::HEAD_BIAS => Some(&head.bias),
-            _ => gradients.get(parameter.var.as_tensor()),
+            _ => decoder.get(var).or_else(|| encoder.get(var)),
         };
         if let Some(gradient) = gradient {
             parameter.descend(gradient, rate, step + 1)?;
@@ -280,50 +356,58 @@ fn descend_once(
     Ok(loss)
 }
 
-/// Mean loss of a batch and its gradient, (frames × J·n), frames spread over the cores.
-fn loss_and_gradient(
+/// Mean loss of a batch and its gradients of the channels alone and in all, (frames × J·n), frames spread over the cores.
+fn loss_and_gradients(
     source: &Source,
     channel_weight: f32,
     batch: &Batch,
     decoded: &[f32],
-) -> (f64, Vec<f32>) {
+) -> Result<(f64, [Tensor; 2]), TrainError> {
     let pixels = source.grid.rows * source.grid.cols;
     let outputs = source.grid.channels * pixels;
-    let mut gradient = vec![0.0; decoded.len()];
+    let (mut of_channels, mut of_all) = (vec![0.0; decoded.len()], vec![0.0; decoded.len()]);
     let share = batch.frames.div_ceil(threads());
     let total: f64 = std::thread::scope(|scope| {
-        let parts = gradient
+        let parts = of_channels
             .chunks_mut(share * outputs)
-            .enumerate()
-            .map(|(part, gradient)| {
-                scope.spawn(move || {
-                    let frames = gradient.chunks_exact_mut(outputs).enumerate();
-                    frames
-                        .map(|(frame, gradient)| {
-                            let frame = part * share + frame;
-                            let at = frame * outputs..(frame + 1) * outputs;
-                            let range = &batch.range[frame * pixels..(frame + 1) * pixels];
-                            let loss = loss::loss(
-                                channel_weight,
-                                &decoded[at.clone()],
-                                &batch.channels[at],
-                                range,
-                                &source.knots,
-                                gradient,
-                            );
-                            gradient.iter_mut().for_each(|g| *g /= batch.frames as f32);
-                            loss
-                        })
-                        .sum::<f64>()
-                })
-            });
+            .zip(of_all.chunks_mut(share * outputs))
+            .enumerate();
+        let parts = parts.map(|(part, (of_channels, of_all))| {
+            scope.spawn(move || {
+                let frames = of_channels
+                    .chunks_exact_mut(outputs)
+                    .zip(of_all.chunks_exact_mut(outputs));
+                frames
+                    .enumerate()
+                    .map(|(frame, (channels, total))| {
+                        let frame = part * share + frame;
+                        let at = frame * outputs..(frame + 1) * outputs;
+                        loss::loss(
+                            channel_weight,
+                            &decoded[at.clone()],
+                            &batch.channels[at],
+                            &batch.range[frame * pixels..(frame + 1) * pixels],
+                            &source.knots,
+                            Gradients { channels, total },
+                        )
+                    })
+                    .sum::<f64>()
+            })
+        });
         let parts: Vec<_> = parts.collect();
         parts
             .into_iter()
             .map(|part| part.join().unwrap_or(f64::NAN))
             .sum()
     });
-    (total / batch.frames as f64, gradient)
+    let mean = |gradient: Vec<f32>| -> Result<Tensor, TrainError> {
+        let gradient = Tensor::from_vec(gradient, (batch.frames, outputs), &Device::Cpu)?;
+        Ok((gradient / batch.frames as f64)?)
+    };
+    Ok((
+        total / batch.frames as f64,
+        [mean(of_channels)?, mean(of_all)?],
+    ))
 }
 
 fn inputs(grid: TokenGrid, batch: &Batch) -> Result<Inputs, TrainError> {
@@ -404,16 +488,20 @@ fn schedule(step: usize, steps: usize) -> f32 {
     rise.min(fall).min(1.0)
 }
 
-fn provenance(options: &Options, recorded: &[RecordedFrames]) -> Provenance {
-    let mut data = vec!["simulated scenes of every family, never repeated".to_owned()];
-    data.extend(recorded.iter().map(|r| r.origin.clone()));
-    Provenance {
-        command: options.command.clone(),
-        seed: options.seed,
-        steps: options.steps,
-        batch: options.batch,
-        data,
+/// What the prior is trained on: that of the prior it starts from, and its own.
+fn data(options: &Options, recorded: &[RecordedFrames]) -> Vec<String> {
+    let mut data = options
+        .start
+        .as_ref()
+        .map_or_else(Vec::new, |prior| prior.provenance.data.clone());
+    let own = std::iter::once("simulated scenes of every family, never repeated".to_owned())
+        .chain(recorded.iter().map(|r| r.origin.clone()));
+    for origin in own {
+        if !data.contains(&origin) {
+            data.push(origin);
+        }
     }
+    data
 }
 
 /// Cores to spread work over.

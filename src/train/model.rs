@@ -2,15 +2,13 @@
 
 use super::adam::Parameter;
 use super::pca::Principal;
-use crate::prior::TokenGrid;
+use crate::prior::{Affine, Head, Matrix, Prior, TokenGrid};
 use candle_core::{Device, Result, Tensor, Var};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use rand_distr::{Distribution, Normal, StandardNormal};
+use rand_distr::{Distribution, Normal};
 
 /// Features per token, per block and per frame of the encoder.
 const ENCODER_FEATURES: [usize; 3] = [64, 96, 192];
-/// Spread of the noise put on codes, in units of their own: the decoder must be smooth at this scale.
-const CODE_NOISE: f32 = 0.03;
 
 /// Sizes of the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,11 +31,10 @@ impl Shape {
 pub(super) const HEAD_WEIGHT: &str = "decoder.head.weight";
 pub(super) const HEAD_BIAS: &str = "decoder.head.bias";
 
-/// Gradients around the head.
+/// Gradients of the head.
 pub(super) struct HeadGradients {
     pub(super) weight: Tensor,
     pub(super) bias: Tensor,
-    pub(super) features: Tensor,
 }
 
 /// Everything that training changes.
@@ -112,6 +109,47 @@ impl Model {
             ),
             (HEAD_BIAS, mean),
         ];
+        Self::new(shape, &initial)
+    }
+
+    /// The weights of a prior, to be trained on; `None` where they have other shapes.
+    pub(super) fn of_prior(shape: Shape, prior: &Prior) -> Result<Option<Self>> {
+        let (decoder, encoder) = (&prior.decoder, &prior.encoder);
+        let ([first, second], Head::Affine(head)) = (decoder.layers.as_slice(), &decoder.head)
+        else {
+            return Ok(None);
+        };
+        let widths = [first.bias.len(), second.bias.len()];
+        let fits = prior.token_grid() == shape.grid
+            && decoder.code_len() == shape.code
+            && widths == shape.hidden;
+        if !fits {
+            return Ok(None);
+        }
+        let matrix = |m: &Matrix| Tensor::from_slice(m.data(), (m.rows(), m.cols()), &Device::Cpu);
+        let bias =
+            |layer: &Affine| Tensor::from_slice(&layer.bias, (1, layer.bias.len()), &Device::Cpu);
+        let initial = [
+            ("encoder.token.weight", matrix(&encoder.token.weight)?),
+            ("encoder.token.bias", bias(&encoder.token)?),
+            ("encoder.block.weight", matrix(&encoder.block.weight)?),
+            ("encoder.block.bias", bias(&encoder.block)?),
+            ("encoder.frame.weight", matrix(&encoder.frame.weight)?),
+            ("encoder.frame.bias", bias(&encoder.frame)?),
+            ("encoder.out.weight", matrix(&encoder.out)?),
+            ("encoder.linear.weight", matrix(&encoder.linear.weight)?),
+            ("encoder.linear.bias", bias(&encoder.linear)?),
+            ("decoder.0.weight", matrix(&first.weight)?),
+            ("decoder.0.bias", bias(first)?),
+            ("decoder.1.weight", matrix(&second.weight)?),
+            ("decoder.1.bias", bias(second)?),
+            (HEAD_WEIGHT, matrix(&head.weight)?),
+            (HEAD_BIAS, bias(head)?),
+        ];
+        Self::new(shape, &initial).map(Some)
+    }
+
+    fn new(shape: Shape, initial: &[(&'static str, Tensor)]) -> Result<Self> {
         let parameters = initial
             .iter()
             .map(|(name, value)| Parameter::new(name, value))
@@ -181,28 +219,21 @@ impl Model {
         Ok(decoded)
     }
 
-    /// What a gradient of the channels, (batch × J·n), is for the head's weight, its bias and the features. The head is
-    /// affine and by far the largest layer: two products, instead of a graph over every pixel.
+    /// What a gradient of the channels, (batch × J·n), is for the head's weight and bias. The head is affine and by far
+    /// the largest layer: products, instead of a graph over every pixel.
     pub(super) fn head_gradients(
         &self,
         features: &Tensor,
         channels: &Tensor,
     ) -> Result<HeadGradients> {
-        let weight = self.var(HEAD_WEIGHT).as_detached_tensor();
         Ok(HeadGradients {
             weight: channels.t()?.matmul(&features.detach())?,
             bias: channels.sum_keepdim(0)?,
-            features: channels.matmul(&weight)?,
         })
     }
-}
 
-/// Noise for codes of this shape.
-pub(super) fn code_noise(frames: usize, k: usize, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-    let values: Vec<f32> = StandardNormal
-        .sample_iter(rng)
-        .take(frames * k)
-        .map(|v: f32| v * CODE_NOISE)
-        .collect();
-    Tensor::from_vec(values, (frames, k), &Device::Cpu)
+    /// What a gradient of the channels, (batch × J·n), is for the features, (batch × (h + k)).
+    pub(super) fn feature_gradient(&self, channels: &Tensor) -> Result<Tensor> {
+        channels.matmul(&self.var(HEAD_WEIGHT).as_detached_tensor())
+    }
 }
