@@ -42,7 +42,9 @@ pub mod clock;
 pub mod dataset;
 pub mod eval;
 pub mod frame;
+pub mod journal;
 pub mod metrics;
+pub mod pipeline;
 pub mod prior;
 pub mod recover;
 pub mod report;
@@ -50,3 +52,4 @@ pub mod sensing;
 pub mod sim;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod wire;

@@ -1,16 +1,31 @@
 //! The `relucent` command: a thin shell over the library.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod cli;
+mod config;
 
 use clap::Parser;
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Exit code where a log was cut or damaged, and was used as far as it goes.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match cli::run(&cli::Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("relucent: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<cli::Incomplete>() {
+                Some(_) => ExitCode::from(INCOMPLETE),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

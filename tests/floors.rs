@@ -5,12 +5,13 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, its floor, and the rooms beside it or below that it may know; floors 3 and 4 know everything below them.
-const ROOMS: [(&str, u8, &[&str]); 12] = [
+const ROOMS: [(&str, u8, &[&str]); 16] = [
     ("clock", 0, &[]),
     ("frame", 0, &[]),
     ("sensing", 1, &["clock", "frame"]),
     ("prior", 1, &["clock", "frame"]),
     ("metrics", 1, &["clock", "frame"]),
+    ("wire", 1, &["clock", "frame"]),
     (
         "recover",
         2,
@@ -18,10 +19,13 @@ const ROOMS: [(&str, u8, &[&str]); 12] = [
     ),
     ("sim", 2, &["clock", "frame", "sensing", "metrics"]),
     ("dataset", 2, &["clock", "frame", "metrics"]),
+    ("journal", 2, &["clock", "frame", "wire"]),
+    ("pipeline", 3, &[]),
     ("eval", 3, &[]),
     ("report", 3, &[]),
     ("train", 3, &[]),
-    ("cli", 4, &[]),
+    ("cli", 4, &["config"]),
+    ("config", 4, &[]),
 ];
 
 fn floor(room: &str) -> Option<u8> {

@@ -1,16 +1,17 @@
-//! `relucent info`: what a prior is, where it comes from, and what it cannot say.
+//! `relucent info`: what a prior is, where it comes from, and what it cannot say; or what a log holds.
 
-use super::{recorded, table};
+use super::{info_log, recorded, table};
 use anyhow::Context;
 use relucent::eval::{self, Representation};
 use relucent::prior::Prior;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-/// Show a prior: architecture, provenance, representation error beside PCA's.
+/// Show a log: topics, sensors. Or a prior: architecture, provenance, representation error beside PCA's.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Info {
-    /// Prior to show (safetensors) [default: the one embedded]
-    prior: Option<PathBuf>,
+    /// Log (MCAP) or prior (safetensors) to show [default: the embedded prior]
+    file: Option<PathBuf>,
     /// Held-out simulated frames
     #[arg(long, default_value_t = 500)]
     frames: usize,
@@ -24,7 +25,10 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let prior = match &self.prior {
+        if let Some(path) = self.file.as_ref().filter(|path| is_log(path)) {
+            return info_log::show(path, self.json);
+        }
+        let prior = match &self.file {
             Some(path) => Prior::load(path).with_context(|| format!("prior {}", path.display()))?,
             None => Prior::embedded()?,
         };
@@ -54,6 +58,13 @@ impl Info {
         print(&prior, &sets);
         Ok(())
     }
+}
+
+/// Whether a file begins as MCAP does.
+fn is_log(path: &Path) -> bool {
+    let mut start = [0; 8];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"\x89MCAP0\r\n"
 }
 
 /// Widths from the code to the image.
@@ -86,7 +97,12 @@ fn print(prior: &Prior, sets: &[(String, Representation)]) {
         prior.moments.directions.rows()
     );
     let provenance = &prior.provenance;
-    println!("\ntrained by `{}`", provenance.command);
+    println!();
+    provenance
+        .earlier
+        .iter()
+        .for_each(|command| println!("first trained by `{command}`"));
+    println!("trained by `{}`", provenance.command);
     println!(
         "seed {}, {} steps of {} frames, on",
         provenance.seed, provenance.steps, provenance.batch

@@ -1,14 +1,29 @@
 //! Floor 4: one command a file.
 
 mod demo;
+mod encode;
 mod eval;
+mod exposure;
 mod info;
+mod info_log;
 mod prior;
 mod recorded;
+mod replay;
+mod run;
+mod simulate;
+mod tally;
 #[cfg(feature = "train")]
 mod train;
 
+/// A log that was used as far as it goes.
+#[derive(Debug, thiserror::Error)]
+#[error("the log was used as far as it goes")]
+pub(crate) struct Incomplete(#[source] pub(crate) relucent::journal::JournalError);
+
 /// Recovers compressive LIDAR frames through a deep generative ReLU prior.
+///
+/// Exit codes: 0 all is well; 1 it could not be done; 2 the command line is wrong; 3 a log was cut or damaged, and was used
+/// as far as it goes. Data goes to stdout, everything else to stderr; RUST_LOG sets what is told there.
 #[derive(clap::Parser, Debug)]
 #[command(version, about)]
 pub(crate) struct Arguments {
@@ -19,6 +34,9 @@ pub(crate) struct Arguments {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Demo(demo::Demo),
+    Simulate(simulate::Simulate),
+    Encode(encode::Encode),
+    Replay(replay::Replay),
     Info(info::Info),
     Eval(eval::Eval),
     #[cfg(feature = "train")]
@@ -28,6 +46,9 @@ enum Command {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Demo(command) => command.run(),
+        Command::Simulate(command) => command.run(),
+        Command::Encode(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Eval(command) => command.run(),
         #[cfg(feature = "train")]

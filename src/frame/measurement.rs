@@ -15,4 +15,15 @@ pub struct Measurement {
     pub missing: Vec<u32>,
     /// readings, y[g·m + j] of channel g under pattern j, (J·m)
     pub y: Vec<f32>,
+    /// pose of the sensor at the stamp, where it is known; recovery hands it through
+    pub pose: Option<Pose>,
+}
+
+/// Pose of a sensor in a world frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pose {
+    /// translation, m
+    pub position: [f64; 3],
+    /// rotation as a unit quaternion, (x, y, z, w)
+    pub rotation: [f64; 4],
 }

@@ -3,10 +3,14 @@
 mod belief;
 mod fuse;
 mod model;
+mod render;
 mod solve;
 mod track;
 mod whiten;
 
 pub use model::{ErrorModel, Model};
+pub use render::Renderer;
 pub use solve::{Limits, StopReason};
-pub use track::{MeasurementError, Report, Settings, StartKind, Timing, Tracker, TrackerError};
+pub use track::{
+    Estimate, MeasurementError, Report, Settings, StartKind, Timing, Tracker, TrackerError,
+};

@@ -1,13 +1,15 @@
 //! What recovery needs of a prior, folded once.
 
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+use serde::{Deserialize, Serialize};
 
 /// Return of G(u), s₀, at which a pixel takes in half of the error estimated along E: the best of 0.05, 0.1, 0.2
 /// and 0.4 on forty simulated scenes.
 const HALF_TRUST_RETURN: f32 = 0.1;
 
 /// How the representation error enters the estimate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorModel {
     /// along its leading directions, as unknowns c beside the code, and pixel by pixel beyond them
     #[default]

@@ -11,9 +11,11 @@ use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Llt;
 use faer::linalg::solvers::Solve;
 use faer::{Accum, Mat, MatRef, Par, Side};
+use serde::{Deserialize, Serialize};
 
 /// When to stop.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// most linear systems solved for one start
     pub iterations: usize,

@@ -3,13 +3,15 @@
 use super::belief::{Belief, Posterior};
 use super::fuse::{Fused, Readings, System};
 use super::model::{ErrorModel, Model};
+use super::render::Renderer;
 use super::solve::{Limits, Problem, Solution, StopReason};
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
-use crate::prior::{Activations, Prior};
+use crate::prior::Prior;
 use crate::sensing::{DescriptionError, Operator, SensorDescription};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,7 +21,8 @@ const SPARE_SYSTEMS: usize = 8;
 const GAIN_STEP: f32 = 1.25;
 
 /// How frames are recovered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// how the representation error is treated
     pub error: ErrorModel,
@@ -192,9 +195,16 @@ pub struct Tracker<C> {
     fused: Vec<Option<Fused>>,
     systems: VecDeque<(usize, i32, System)>,
     last: Option<(u64, Posterior)>,
-    channels: Vec<f32>,
-    correction: Vec<f32>,
-    activations: Activations,
+    renderer: Renderer,
+}
+
+/// A frame's estimate, not yet an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// how it went
+    pub report: Report,
+    /// v = (û, ĉ), (k + q): what [`Renderer::render`] makes an image of
+    pub state: Vec<f32>,
 }
 
 impl<C: Clock> Tracker<C> {
@@ -209,8 +219,31 @@ impl<C: Clock> Tracker<C> {
         clock: C,
     ) -> Result<Self, TrackerError> {
         let model = Arc::new(Model::new(prior, settings.error));
+        Self::with_model(description, prior, model, settings, clock)
+    }
+
+    /// A tracker over the model of `prior`, made with the error model of `settings`, that several sensors share.
+    ///
+    /// # Errors
+    /// As [`Tracker::new`].
+    pub fn with_model(
+        description: Arc<SensorDescription>,
+        prior: &Prior,
+        model: Arc<Model>,
+        settings: Settings,
+        clock: C,
+    ) -> Result<Self, TrackerError> {
         Self::check(&description, prior)?;
-        Ok(Self::with_model(description, model, settings, clock))
+        Ok(Self {
+            fused: vec![None; description.patterns.len()],
+            renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model)),
+            description,
+            model,
+            settings,
+            clock,
+            systems: VecDeque::new(),
+            last: None,
+        })
     }
 
     fn check(description: &SensorDescription, prior: &Prior) -> Result<(), TrackerError> {
@@ -237,37 +270,14 @@ impl<C: Clock> Tracker<C> {
         Ok(())
     }
 
-    /// A tracker over a model already folded, which several sensors may share; the description must fit it.
-    fn with_model(
-        description: Arc<SensorDescription>,
-        model: Arc<Model>,
-        settings: Settings,
-        clock: C,
-    ) -> Self {
-        let fused = vec![None; description.patterns.len()];
-        let channels = vec![0.0; model.output_len()];
-        Self {
-            description,
-            model,
-            settings,
-            clock,
-            fused,
-            systems: VecDeque::new(),
-            last: None,
-            correction: channels.clone(),
-            channels,
-            activations: Activations::default(),
-        }
-    }
-
     /// The sensor's description.
     pub fn description(&self) -> &Arc<SensorDescription> {
         &self.description
     }
 
-    /// The recovered channels x₀ of the last frame, (J·n).
-    pub fn channels(&self) -> &[f32] {
-        &self.channels
+    /// What makes images of this tracker's estimates, for a thread of its own.
+    pub fn renderer(&self) -> &Renderer {
+        &self.renderer
     }
 
     /// Forgets the frames before: the next one starts cold.
@@ -286,7 +296,7 @@ impl<C: Clock> Tracker<C> {
         (0..self.description.patterns.len()).try_for_each(|set| self.ready(set, gain))
     }
 
-    /// Recovers one frame into `frame`.
+    /// Recovers one frame into `frame`: [`Tracker::estimate`] and [`Renderer::render`].
     ///
     /// # Errors
     /// Where the measurement does not fit the description; the track goes on as if it had not come.
@@ -295,20 +305,27 @@ impl<C: Clock> Tracker<C> {
         measurement: &Measurement,
         frame: &mut RangeImage,
     ) -> Result<Report, MeasurementError> {
+        let Estimate { mut report, state } = self.estimate(measurement)?;
+        let solved = self.clock.now_ns();
+        self.renderer.render(&state, frame);
+        report.timing.render_ns = self.clock.now_ns() - solved;
+        Ok(report)
+    }
+
+    /// Estimates one frame's state, from which the next frame is predicted.
+    ///
+    /// # Errors
+    /// As [`Tracker::recover`].
+    pub fn estimate(&mut self, measurement: &Measurement) -> Result<Estimate, MeasurementError> {
         self.check_measurement(measurement)?;
         let started = self.clock.now_ns();
         self.ready(measurement.pattern_set, measurement.gain)?;
         let prepared = self.clock.now_ns();
         let (start, solution, count) = self.solve(measurement)?;
-        self.last = solution
-            .posterior
-            .clone()
-            .map(|posterior| (measurement.stamp_ns, posterior));
-        let solved = self.clock.now_ns();
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
-        self.render(&state, frame);
-        let rendered = self.clock.now_ns();
-        Ok(Report {
+        let stamp_ns = measurement.stamp_ns;
+        self.last = solution.posterior.map(|posterior| (stamp_ns, posterior));
+        let report = Report {
             start,
             stop: solution.stop,
             iterations: solution.iterations,
@@ -318,10 +335,11 @@ impl<C: Clock> Tracker<C> {
             code: state[..self.model.code_len()].to_vec(),
             timing: Timing {
                 prepare_ns: prepared - started,
-                solve_ns: solved - prepared,
-                render_ns: rendered - solved,
+                solve_ns: self.clock.now_ns() - prepared,
+                render_ns: 0,
             },
-        })
+        };
+        Ok(Estimate { report, state })
     }
 
     /// The cost that the next frame would end at, were it solved from `code`, (k), instead of from the prediction; `None`
@@ -470,23 +488,6 @@ impl<C: Clock> Tracker<C> {
             Problem::new(&self.model, system, readings, &belief)?.cost_at(&code)
                 + 0.5 * readings.outside,
         )
-    }
-
-    /// x₀ and its read-out.
-    fn render(&mut self, state: &[f32], frame: &mut RangeImage) {
-        let (rows, cols) = (self.description.rows, self.description.cols);
-        if (frame.rows, frame.cols) != (rows, cols) {
-            *frame = RangeImage::empty(rows, cols);
-        }
-        self.model.image(
-            state,
-            &mut self.activations,
-            &mut self.correction,
-            &mut self.channels,
-        );
-        self.description
-            .knots
-            .read_out(&self.channels, self.description.s_min, frame);
     }
 
     fn check_measurement(&self, measurement: &Measurement) -> Result<(), MeasurementError> {
@@ -651,7 +652,7 @@ fn rounded_gain(level: i32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prior::Decoder;
+    use crate::prior::{Activations, Decoder};
     use crate::sensing::Dense;
 
     /// Hand & Voroninski's setting: S₀ = I, no prior term, no noise.

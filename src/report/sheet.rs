@@ -65,7 +65,7 @@ struct Canvas {
 /// The bytes of a PNG; ranges up to `max_range`, m.
 ///
 /// Range is blue (near) to red (far), the error black (none) to yellow (a fifth of the largest range or more), the
-/// return black to white; grey is where nothing returned, or where the recovered return is too weak to be relied on.
+/// return black to white (the strongest of all frames); grey is where nothing returned, or where the recovered return is too weak to be relied on.
 ///
 /// # Errors
 /// Where there is no frame or they differ in size, or the encoder fails.
@@ -98,6 +98,8 @@ pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
     for (panel, head) in heads.iter().enumerate() {
         canvas.text(MARGIN + panel * (panel_width + MARGIN), MARGIN, head);
     }
+    let returns = rows.iter().flat_map(|row| &row.recovered.returns);
+    let max_return = returns.copied().fold(f32::MIN_POSITIVE, f32::max);
     for (index, row) in rows.iter().enumerate() {
         let top = MARGIN + LINE + index * row_height;
         canvas.text(MARGIN, top, &row.caption);
@@ -108,7 +110,7 @@ pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
                 canvas.fill(
                     left + x,
                     top + LINE + y,
-                    colour(panel, row, pixel, max_range),
+                    colour(panel, row, pixel, max_range, max_return),
                 );
             }
         }
@@ -116,7 +118,7 @@ pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
     canvas.encode()
 }
 
-fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32) -> Color {
+fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32, max_return: f32) -> Color {
     let shade = |map: Gradient, share: f32| map.eval_continuous(f64::from(share.clamp(0.0, 1.0)));
     let (truth, recovered) = (&row.truth, &row.recovered);
     match panel {
@@ -126,7 +128,7 @@ fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32) -> Color {
             let error = (recovered.range[pixel] - truth.range[pixel]).abs();
             shade(INFERNO, error / (WORST_ERROR * max_range))
         }
-        3 => shade(GREYS, 1.0 - recovered.returns[pixel]),
+        3 => shade(GREYS, 1.0 - recovered.returns[pixel] / max_return),
         _ => NOTHING,
     }
 }

@@ -18,7 +18,7 @@ mod texture;
 mod window;
 
 pub use family::{Family, UnknownFamily};
-pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, rays, scene};
+pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, held_out, rays, scene};
 pub use rays::Rays;
 pub use scene::Scene;
 pub use sensor::{SensorError, describe, measure, readings};

@@ -27,6 +27,13 @@ pub fn scene(split: Split, index: u64) -> Scene {
     Scene::new(family, seed(split, index))
 }
 
+/// Held-out scene number `number` of a family.
+pub fn held_out(family: Family, number: u32) -> Scene {
+    let position = Family::ALL.iter().position(|f| *f == family).unwrap_or(0);
+    let index = position as u64 + Family::ALL.len() as u64 * u64::from(number);
+    scene(Split::HeldOut, index)
+}
+
 /// One frame of scene number `index`, at a time of its own, ranges up to [`MAX_RANGE`].
 pub fn frame(split: Split, index: u64, rays: &Rays, image: &mut RangeImage) {
     let time = DURATION * (mix(seed(split, index)) >> 40) as f32 / (1u64 << 24) as f32;

@@ -1,0 +1,38 @@
+//! How a virtual sensor measures, on the command line.
+
+use relucent::pipeline::Exposure;
+
+/// The virtual sensor.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ExposureArguments {
+    /// Name of the sensor
+    #[arg(long, default_value = "lidar")]
+    pub(crate) sensor: String,
+    /// Measurements over pixels, m/n
+    #[arg(long, default_value_t = 0.05)]
+    ratio: f64,
+    /// Pattern sets shown in turn
+    #[arg(long, default_value_t = 8)]
+    sets: usize,
+    /// Standard deviation of a reading's noise over the first frame's mean |y|
+    #[arg(long, default_value_t = 0.005)]
+    noise: f32,
+    /// Share of readings that are lost
+    #[arg(long, default_value_t = 0.0)]
+    missing: f32,
+    /// Seed of scene, patterns and noise
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl ExposureArguments {
+    pub(crate) fn exposure(&self) -> Exposure {
+        Exposure {
+            ratio: self.ratio,
+            sets: self.sets,
+            noise: self.noise,
+            missing: self.missing,
+            seed: self.seed,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `relucent replay`: a measurement log goes through the pipeline again.
+
+use super::prior::PriorArgument;
+use super::run;
+use crate::config::ConfigArgument;
+use relucent::journal::JournalError;
+use relucent::pipeline::{Replay as Source, Replayed};
+use std::path::PathBuf;
+
+/// Recover a measurement log: as a live sensor would send it, or as fast as possible.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Replay {
+    /// Measurement log (MCAP)
+    log: PathBuf,
+    #[command(flatten)]
+    prior: PriorArgument,
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Pace: 1 is the recording's own, 2 twice as fast; 0: as fast as frames are recovered
+    #[arg(long, default_value_t = 1.0)]
+    rate: f64,
+    /// Seconds of the log to pass over
+    #[arg(long, default_value_t = 0.0)]
+    start: f64,
+    /// Seconds of the log to replay [default: all]
+    #[arg(long)]
+    duration: Option<f64>,
+    /// Begin again at the end, until interrupted
+    #[arg(long)]
+    r#loop: bool,
+    /// Where the depth log goes (MCAP)
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Where a contact sheet goes (PNG)
+    #[arg(long)]
+    sheet: Option<PathBuf>,
+    /// One JSON object on stdout instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        for (name, value) in [("--rate", self.rate), ("--start", self.start)] {
+            anyhow::ensure!(
+                value.is_finite() && value >= 0.0,
+                "expected {name} of at least 0, got {value}"
+            );
+        }
+        let duration_s = self.duration.unwrap_or(f64::INFINITY);
+        anyhow::ensure!(
+            duration_s >= 0.0,
+            "expected --duration of at least 0, got {duration_s}"
+        );
+        let Some(config) = self.config.load()? else {
+            return Ok(());
+        };
+        anyhow::ensure!(
+            self.out.as_deref() != Some(self.log.as_path()),
+            "expected --out to be another file than the log itself"
+        );
+        let source = Source {
+            rate: self.rate,
+            start_s: self.start,
+            duration_s,
+            again: self.r#loop,
+        };
+        relucent::journal::Reader::open(&self.log)?; // before --out is emptied
+        let (pipeline, tally) = run::start(&self.prior, &config, self.out.as_deref())?;
+        let stop = run::stop_on_signal();
+        let mut replayed = Replayed::default();
+        let outcome = source.run(&self.log, &pipeline.ingress(), &stop, &mut replayed);
+        let summary = pipeline.finish();
+        run::conclude(&tally, summary, self.json, self.sheet.as_ref())?;
+        let Replayed {
+            frames,
+            log_s,
+            wall_s,
+        } = replayed;
+        let asked = if self.rate > 0.0 {
+            format!("{} × asked for", self.rate)
+        } else {
+            "as fast as possible asked for".to_owned()
+        };
+        eprintln!(
+            "{frames} frames, {log_s:.2} s of log offered in {wall_s:.2} s: {:.2} × its pace, {asked}",
+            log_s / wall_s
+        );
+        match outcome {
+            Err(error @ (JournalError::Cut { .. } | JournalError::Damaged { .. })) => {
+                Err(anyhow::Error::from(super::Incomplete(error)))
+            }
+            other => Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What every command that runs the pipeline shares.
+
+use super::prior::PriorArgument;
+use super::tally::Tally;
+use crate::config::Config;
+use anyhow::Context;
+use relucent::clock::Monotonic;
+use relucent::pipeline::{LogSink, Outlet, Pipeline, Summary};
+use relucent::report;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A pipeline with a tally and, where asked for, a log.
+pub(crate) fn start(
+    prior: &PriorArgument,
+    config: &Config,
+    log: Option<&Path>,
+) -> anyhow::Result<(Pipeline, Tally)> {
+    let prior = Arc::new(prior.load()?);
+    let tally = Tally::default();
+    let mut outlets = vec![tally.outlet()];
+    if let Some(path) = log {
+        let sink = LogSink::create(path, config.log, Monotonic::default())?;
+        outlets.push(Outlet::waiting(&path.display().to_string(), sink));
+    }
+    let pipeline = Pipeline::start(&prior, &config.recover, config.pipeline, outlets)?;
+    Ok((pipeline, tally))
+}
+
+/// Shows what a run came to: one JSON object or tables on stdout, files and complaints on stderr.
+pub(crate) fn conclude(
+    tally: &Tally,
+    summary: Summary,
+    json: bool,
+    sheet: Option<&PathBuf>,
+) -> anyhow::Result<()> {
+    if json {
+        println!("{}", tally.json(&summary));
+    } else {
+        tally.print(&summary);
+    }
+    if let (Some(path), Some((max_range, rows))) = (sheet, tally.sheet()) {
+        let picture = report::sheet(max_range, &rows)?;
+        std::fs::write(path, picture)
+            .with_context(|| format!("contact sheet {}", path.display()))?;
+        eprintln!("contact sheet: {}", path.display());
+    }
+    tally.complain(summary)
+}
+
+/// A flag that ctrl-C and SIGTERM set: whoever brings frames stops, and what was accepted still comes out. A second
+/// signal ends the process at once.
+pub(crate) fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let installed = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("relucent: stopping; what was accepted still comes out");
+    });
+    if let Err(error) = installed {
+        tracing::warn!(%error, "signals end the process at once");
+    }
+    stop
+}

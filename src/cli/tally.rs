@@ -1,0 +1,260 @@
+//! What a run came to, gathered while it runs, and how it is shown.
+
+use super::table;
+use relucent::frame::RangeImage;
+use relucent::metrics::{RangeErrors, median};
+use relucent::pipeline::{Event, Frame, Outlet, Summary};
+use relucent::recover::StartKind;
+use relucent::report::Row;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Frames that the contact sheet and the table show.
+const SHOWN: usize = 6;
+
+/// Shared by the pipeline, which fills it, and the command, which reads it.
+#[derive(Clone, Default)]
+pub(crate) struct Tally(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    kinds: [u64; 3],
+    iterations: Vec<f64>,
+    residual: Vec<f64>,
+    errors: RangeErrors,
+    scored: bool,
+    max_range: f32,
+    rejections: Vec<String>,
+    /// every `stride`-th frame, few of them
+    kept: Vec<Arc<Frame>>,
+    stride: usize,
+    seen: usize,
+}
+
+impl Tally {
+    /// The pipeline's end.
+    pub(crate) fn outlet(&self) -> Outlet {
+        let tally = self.clone();
+        Outlet::waiting("tally", move |event: &Event| tally.inner().take(event))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object that `--json` prints.
+    pub(crate) fn json(&self, summary: &Summary) -> Value {
+        let inner = self.inner();
+        let accounts = &summary.accounts;
+        let latency: serde_json::Map<String, Value> = summary
+            .latency
+            .iter()
+            .map(|(stage, quantiles)| (stage.name().to_owned(), json!(quantiles)))
+            .collect();
+        let [cold, warm, restarted] = inner.kinds;
+        let mut out = json!({
+            "frames": {
+                "offered": accounts.offered, "emitted": accounts.emitted,
+                "dropped": accounts.dropped, "rejected": accounts.rejected,
+            },
+            "latency_us": latency,
+            "recovery": {
+                "cold": cold, "warm": warm, "restarted": restarted,
+                "iterations_p50": median(inner.iterations.clone()),
+                "residual_ratio_p50": median(inner.residual.clone()),
+            },
+        });
+        if inner.scored {
+            let errors = inner.errors.summary();
+            out["quality"] = json!({
+                "range_rmse_m": errors.range_rmse_m, "range_mae_m": errors.range_mae_m, "abs_rel": errors.abs_rel,
+            });
+        }
+        out
+    }
+
+    /// Tables and a sentence for people.
+    pub(crate) fn print(&self, summary: &Summary) {
+        let inner = self.inner();
+        let head = [
+            "frame",
+            "start",
+            "iterations",
+            "χ²/readings",
+            "RMSE, m",
+            "MAE, m",
+            "recover, ms",
+            "render, ms",
+            "end to end, ms",
+        ];
+        let cells = inner.shown().into_iter().map(|frame| {
+            let ms = |ns: u64| format!("{:.2}", ns as f64 * 1e-6);
+            let errors = score(&frame).map(|errors| errors.summary());
+            let metres = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.2}"));
+            vec![
+                format!("{} {}", frame.sensor.id, frame.measurement.sequence),
+                format!("{:?}", frame.report.start).to_lowercase(),
+                frame.report.iterations.to_string(),
+                format!("{:.2}", frame.report.residual_ratio),
+                metres(errors.map(|e| e.range_rmse_m)),
+                metres(errors.map(|e| e.range_mae_m)),
+                ms(frame.latency.recover_ns),
+                ms(frame.latency.render_ns),
+                ms(frame.latency.end_to_end_ns),
+            ]
+        });
+        println!("{}\n", table(&head, cells));
+        let head = ["latency, ms", "p50", "p90", "p99", "p99.9", "max"];
+        let cells = summary.latency.iter().map(|(stage, q)| {
+            let ms = |us: f64| format!("{:.2}", us * 1e-3);
+            vec![
+                stage.name().to_owned(),
+                ms(q.p50),
+                ms(q.p90),
+                ms(q.p99),
+                ms(q.p999),
+                ms(q.max),
+            ]
+        });
+        println!("{}\n", table(&head, cells));
+        let a = &summary.accounts;
+        println!(
+            "{} frames offered: {} emitted, {} dropped, {} rejected",
+            a.offered, a.emitted, a.dropped, a.rejected
+        );
+        let [cold, warm, restarted] = inner.kinds;
+        let middle = |values: &[f64]| median(values.to_vec()).unwrap_or(f64::NAN);
+        println!(
+            "{cold} cold, {warm} warm, {restarted} restarted; warm frames take {:.0} iterations and leave χ²/readings {:.2} (medians)",
+            middle(&inner.iterations),
+            middle(&inner.residual)
+        );
+        if inner.scored {
+            let errors = inner.errors.summary();
+            println!(
+                "range RMSE {:.2} m, mean absolute error {:.2} m, relative {:.3}",
+                errors.range_rmse_m, errors.range_mae_m, errors.abs_rel
+            );
+        }
+    }
+
+    /// Says on stderr what went wrong with frames and sinks; an error where a sink failed.
+    pub(crate) fn complain(&self, summary: Summary) -> anyhow::Result<()> {
+        let inner = self.inner();
+        inner
+            .rejections
+            .iter()
+            .for_each(|r| eprintln!("relucent: {r}"));
+        let told = inner.rejections.len() as u64;
+        let all = summary.accounts.rejected + summary.accounts.descriptions_refused;
+        if all > told {
+            eprintln!("relucent: and {} more", all - told);
+        }
+        for sink in summary.sinks {
+            if let Some(failure) = sink.failure {
+                return Err(anyhow::anyhow!(failure).context(format!("{} is not whole", sink.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of a contact sheet and the largest range, m; `None` where no frame came.
+    pub(crate) fn sheet(&self) -> Option<(f32, Vec<Row>)> {
+        let inner = self.inner();
+        let shown = inner.shown();
+        let size = |f: &Frame| (f.image.rows, f.image.cols);
+        let first = shown.first().map(|f| size(f))?;
+        let rows = shown.iter().filter(|f| size(f) == first).map(|frame| {
+            let seconds = frame.measurement.stamp_ns as f64 * 1e-9;
+            let rmse = score(frame).map_or(String::new(), |e| {
+                format!(", RMSE {:.2} m", e.range_rmse_m())
+            });
+            let nothing = || RangeImage::empty(frame.image.rows, frame.image.cols);
+            Row {
+                caption: format!(
+                    "{} {}, {seconds:.2} s{rmse}",
+                    frame.sensor.id, frame.measurement.sequence
+                ),
+                truth: frame
+                    .truth
+                    .as_ref()
+                    .map_or_else(nothing, |t| RangeImage::clone(t)),
+                recovered: frame.image.clone(),
+            }
+        });
+        Some((inner.max_range, rows.collect()))
+    }
+}
+
+impl Inner {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Described(sensor) => {
+                self.max_range = self.max_range.max(sensor.description.knots.max());
+            }
+            Event::Rejected(rejection) => {
+                if self.rejections.len() < 5 {
+                    let cause = rejection
+                        .cause
+                        .map_or("description refused".to_owned(), |c| {
+                            format!("frame {} rejected ({c:?})", rejection.sequence)
+                        });
+                    self.rejections.push(format!(
+                        "sensor `{}`: {cause}: {}",
+                        rejection.sensor_id, rejection.reason
+                    ));
+                }
+            }
+            Event::Frame(frame) => self.frame(frame),
+        }
+    }
+
+    fn frame(&mut self, frame: &Arc<Frame>) {
+        let report = &frame.report;
+        self.kinds[report.start as usize] += 1;
+        if report.start == StartKind::Warm {
+            self.iterations.push(report.iterations as f64);
+            self.residual.push(report.residual_ratio);
+        }
+        if let Some(errors) = score(frame) {
+            self.errors.merge(&errors);
+            self.scored = true;
+        }
+        if self.seen.is_multiple_of(self.stride.max(1)) {
+            self.kept.push(Arc::clone(frame));
+        }
+        self.seen += 1;
+        if self.kept.len() > 16 * SHOWN {
+            self.stride = 2 * self.stride.max(1);
+            let mut index = 0;
+            self.kept.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+        }
+    }
+
+    /// Frames spread over the run, the first among them.
+    fn shown(&self) -> Vec<Arc<Frame>> {
+        let count = self.kept.len();
+        let mut indices: Vec<usize> = (0..SHOWN)
+            .map(|i| i * count.saturating_sub(1) / (SHOWN - 1))
+            .collect();
+        indices.dedup();
+        indices
+            .iter()
+            .filter_map(|&i| self.kept.get(i).cloned())
+            .collect()
+    }
+}
+
+/// Errors of a frame whose truth is known and of its size.
+fn score(frame: &Frame) -> Option<RangeErrors> {
+    let truth = frame.truth.as_ref()?;
+    if (truth.rows, truth.cols) != (frame.image.rows, frame.image.cols) {
+        return None;
+    }
+    let mut errors = RangeErrors::default();
+    errors.add(&frame.image, truth, frame.sensor.description.knots.max());
+    Some(errors)
+}

@@ -1,0 +1,66 @@
+//! Everything a run can be told in a file: TOML, unknown keys refused, every key optional.
+
+use anyhow::Context;
+use relucent::pipeline::{LogOptions, Options};
+use relucent::recover::Settings;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A whole configuration; what a file leaves out keeps its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// how frames are recovered
+    pub(crate) recover: Settings,
+    /// how the pipeline is laid out
+    pub(crate) pipeline: Options,
+    /// what is written into depth logs
+    pub(crate) log: LogOptions,
+}
+
+/// The configuration file of a command.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ConfigArgument {
+    /// Configuration (TOML); see --print-config for every key
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Print the configuration in force as TOML, and do nothing else
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl ConfigArgument {
+    /// The configuration; `None` where it was to be printed, and was.
+    pub(crate) fn load(&self) -> anyhow::Result<Option<Config>> {
+        let config = match &self.config {
+            Some(path) => read(path)?,
+            None => Config::default(),
+        };
+        if self.print_config {
+            print!("{}", toml::to_string(&config)?);
+            return Ok(None);
+        }
+        Ok(Some(config))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Config> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read configuration {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_reads_back_and_unknown_keys_are_refused() {
+        let text = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), Config::default());
+        let error = toml::from_str::<Config>("[pipeline]\nworker = 2").unwrap_err();
+        assert!(error.to_string().contains("worker"), "{error}");
+        let error = toml::from_str::<Config>("[recover.limits]\nsteps = 2").unwrap_err();
+        assert!(error.to_string().contains("steps"), "{error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Floor 2: logs. MCAP with protobuf schemas embedded, so that other tools read what relucent writes.
+//!
+//! Every sensor has its own topics under `/relucent/<sensor id>/`, see [`Topic`].
+
+mod error;
+mod read;
+mod view;
+mod write;
+
+pub use error::JournalError;
+pub use read::{Channel, Entry, Reader};
+pub use view::{DepthEncoding, View};
+pub use write::Writer;
+
+/// What a sensor's topics hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// `relucent.v1.SensorDescription`, before anything else of the sensor
+    Description,
+    /// `relucent.v1.MeasurementFrame`
+    Measurement,
+    /// `relucent.v1.TruthFrame`
+    Truth,
+    /// `relucent.v1.DepthFrame`
+    Depth,
+    /// `foxglove.RawImage`: depth along the axis of a pinhole camera
+    DepthImage,
+    /// `foxglove.CameraCalibration` of that camera
+    Calibration,
+    /// `foxglove.PointCloud` in the sensor's frame
+    Points,
+}
+
+impl Topic {
+    const ALL: [Topic; 7] = [
+        Topic::Description,
+        Topic::Measurement,
+        Topic::Truth,
+        Topic::Depth,
+        Topic::DepthImage,
+        Topic::Calibration,
+        Topic::Points,
+    ];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Topic::Description => "description",
+            Topic::Measurement => "measurement",
+            Topic::Truth => "truth",
+            Topic::Depth => "depth",
+            Topic::DepthImage => "depth_image",
+            Topic::Calibration => "camera_calibration",
+            Topic::Points => "points",
+        }
+    }
+
+    /// The topic of a sensor.
+    pub fn of(self, sensor_id: &str) -> String {
+        format!("/relucent/{sensor_id}/{}", self.suffix())
+    }
+
+    /// What a topic's name says it holds, and of which sensor; `None` where it is not ours.
+    pub fn parse(name: &str) -> Option<(Topic, &str)> {
+        let (sensor_id, suffix) = name.strip_prefix("/relucent/")?.rsplit_once('/')?;
+        let topic = Self::ALL.into_iter().find(|t| t.suffix() == suffix)?;
+        Some((topic, sensor_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_read_back() {
+        for topic in Topic::ALL {
+            assert_eq!(Topic::parse(&topic.of("a/b")), Some((topic, "a/b")));
+        }
+        assert_eq!(Topic::parse("/tf"), None);
+    }
+}

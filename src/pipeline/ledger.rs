@@ -1,0 +1,102 @@
+//! Every frame offered is accounted for exactly once.
+
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a frame was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// a full queue gave it up
+    Overload,
+    /// it came after the pipeline was closed
+    Closed,
+    /// its bytes are no measurement
+    Undecodable,
+    /// no sensor of its name has described itself
+    UnknownSensor,
+    /// it does not fit its sensor's description
+    Invalid,
+}
+
+/// Counts of frames, written by every stage.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    offered: AtomicU64,
+    emitted: AtomicU64,
+    overload: AtomicU64,
+    closed: AtomicU64,
+    undecodable: AtomicU64,
+    unknown_sensor: AtomicU64,
+    invalid: AtomicU64,
+    descriptions_refused: AtomicU64,
+}
+
+/// What became of all frames: offered = emitted + dropped + rejected, once the pipeline has drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Accounts {
+    /// frames that sources brought
+    pub offered: u64,
+    /// frames that came out
+    pub emitted: u64,
+    /// frames given up: [`Accounts::overload`] and [`Accounts::closed`]
+    pub dropped: u64,
+    /// frames that could not be used: [`Accounts::undecodable`], [`Accounts::unknown_sensor`] and [`Accounts::invalid`]
+    pub rejected: u64,
+    /// dropped by a full queue
+    pub overload: u64,
+    /// dropped because the pipeline was closed
+    pub closed: u64,
+    /// rejected: no measurement
+    pub undecodable: u64,
+    /// rejected: of a sensor that has not described itself
+    pub unknown_sensor: u64,
+    /// rejected: not as its sensor is described
+    pub invalid: u64,
+    /// descriptions, not frames, that were refused
+    pub descriptions_refused: u64,
+}
+
+impl Ledger {
+    pub(super) fn offer(&self) {
+        self.offered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn emit(&self) {
+        self.emitted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuse_description(&self) {
+        self.descriptions_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose(&self, cause: Cause) {
+        let counter = match cause {
+            Cause::Overload => &self.overload,
+            Cause::Closed => &self.closed,
+            Cause::Undecodable => &self.undecodable,
+            Cause::UnknownSensor => &self.unknown_sensor,
+            Cause::Invalid => &self.invalid,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn accounts(&self) -> Accounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (overload, closed) = (read(&self.overload), read(&self.closed));
+        let undecodable = read(&self.undecodable);
+        let (unknown_sensor, invalid) = (read(&self.unknown_sensor), read(&self.invalid));
+        Accounts {
+            offered: read(&self.offered),
+            emitted: read(&self.emitted),
+            dropped: overload + closed,
+            rejected: undecodable + unknown_sensor + invalid,
+            overload,
+            closed,
+            undecodable,
+            unknown_sensor,
+            invalid,
+            descriptions_refused: read(&self.descriptions_refused),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Floor 3: measurements in, depth frames out, on threads of its own.
+//!
+//! ```text
+//! source ─▶ door: decode, check ─▶ recover (a worker has its sensors for good) ─▶ render ─▶ sinks (a thread each)
+//! ```
+//!
+//! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
+//! them. [`Options::policy`] says what happens when a frame finds its worker's queue full; behind it stages wait for each
+//! other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
+//! the number of workers.
+
+mod door;
+mod latency;
+mod ledger;
+mod log;
+mod queue;
+mod recording;
+mod replay;
+mod sensor;
+mod sink;
+mod stages;
+
+pub use door::{Ingress, Offer, Payload};
+pub use latency::{Latency, Quantiles, Stage};
+pub use ledger::{Accounts, Cause};
+pub use log::{LogOptions, LogSink, depth_message, truth_message};
+pub use queue::Policy;
+pub use recording::{Exposure, RecordingError, VirtualStream};
+pub use replay::{Replay, Replayed};
+pub use sensor::{Histograms, MAX_PIXELS, Sensor, SensorError};
+pub use sink::{Event, Frame, Outlet, Rejection, Sink, SinkError, SinkReport};
+
+use crate::clock::Monotonic;
+use crate::prior::Prior;
+use crate::recover::{Model, Settings};
+use ledger::Ledger;
+use queue::Queue;
+use serde::{Deserialize, Serialize};
+use sink::Sinks;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// How a pipeline is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// threads that recover, ≥ 1; as many again render
+    pub workers: usize,
+    /// what happens to a frame that finds its worker's queue full
+    pub policy: Policy,
+    /// frames that may wait at each worker, ≥ 1
+    pub capacity: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            policy: Policy::Block,
+            capacity: 8,
+        }
+    }
+}
+
+/// Why a pipeline cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// no worker
+    #[error(
+        "expected at least one worker and a capacity of at least one frame, got {workers} and {capacity}"
+    )]
+    Options {
+        /// workers asked for
+        workers: usize,
+        /// capacity asked for
+        capacity: usize,
+    },
+    /// the system gives no thread
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running pipeline. Dropped without [`Pipeline::finish`], its threads drain and end on their own.
+pub struct Pipeline {
+    ingress: Ingress,
+    ledger: Arc<Ledger>,
+    stages: Vec<JoinHandle<()>>,
+    sinks: Vec<JoinHandle<SinkReport>>,
+    histograms: latency::Histograms,
+}
+
+/// How it went, once all is drained.
+#[derive(Debug)]
+pub struct Summary {
+    /// what became of all frames
+    pub accounts: Accounts,
+    /// latencies of emitted frames, stage by stage
+    pub latency: Vec<(Stage, Quantiles)>,
+    /// what became of the sinks
+    pub sinks: Vec<SinkReport>,
+}
+
+impl Pipeline {
+    /// Starts the threads of a pipeline over one prior.
+    ///
+    /// # Errors
+    /// Where there is no worker, no room for a frame, or no thread to be had.
+    pub fn start(
+        prior: &Arc<Prior>,
+        settings: &Settings,
+        options: Options,
+        outlets: Vec<Outlet>,
+    ) -> Result<Self, PipelineError> {
+        let Options {
+            workers,
+            policy,
+            capacity,
+        } = options;
+        if workers == 0 || capacity == 0 {
+            return Err(PipelineError::Options { workers, capacity });
+        }
+        let ledger = Arc::new(Ledger::default());
+        let clock = Monotonic::default();
+        let (sinks, sink_threads) = Sinks::start(outlets)?;
+        let model = Arc::new(Model::new(prior, settings.error));
+        let histograms = latency::Histograms::new();
+        let (mut stages, mut queues) = (vec![], vec![]);
+        let thread = |name: String, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name).spawn(run)
+        };
+        for index in 0..workers {
+            let (queue, jobs) = Queue::new(policy, capacity);
+            let (rendering, recovered) = Queue::new(Policy::Block, capacity);
+            queues.push(queue);
+            let worker = stages::Worker {
+                prior: Arc::clone(prior),
+                model: Arc::clone(&model),
+                settings: settings.clone(),
+                clock,
+                ledger: Arc::clone(&ledger),
+                sinks: sinks.clone(),
+                next: rendering,
+            };
+            stages.push(thread(
+                format!("recover {index}"),
+                Box::new(move || worker.run(&jobs)),
+            )?);
+            let renderer = stages::Finisher {
+                clock,
+                ledger: Arc::clone(&ledger),
+                sinks: sinks.clone(),
+                latency: histograms.thread(),
+            };
+            stages.push(thread(
+                format!("render {index}"),
+                Box::new(move || renderer.run(&recovered)),
+            )?);
+        }
+        Ok(Self {
+            ingress: Ingress::new(queues, sinks, Arc::clone(&ledger), clock),
+            ledger,
+            stages,
+            sinks: sink_threads,
+            histograms,
+        })
+    }
+
+    /// A door for a source.
+    pub fn ingress(&self) -> Ingress {
+        self.ingress.clone()
+    }
+
+    /// What became of all frames until now.
+    pub fn accounts(&self) -> Accounts {
+        self.ledger.accounts()
+    }
+
+    /// Closes the door, waits until everything accepted has come out and every sink has finished.
+    pub fn finish(mut self) -> Summary {
+        self.ingress.close();
+        for stage in self.stages.drain(..) {
+            if stage.join().is_err() {
+                tracing::error!("a stage of the pipeline panicked");
+            }
+        }
+        let sinks = self.sinks.drain(..);
+        let sinks = sinks.map(|sink| {
+            sink.join().unwrap_or_else(|_| SinkReport {
+                name: "?".to_owned(),
+                taken: 0,
+                lost: 0,
+                failure: Some("the sink panicked".into()),
+            })
+        });
+        Summary {
+            sinks: sinks.collect(),
+            accounts: self.ledger.accounts(),
+            latency: self.histograms.read(),
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.ingress.close();
+    }
+}

@@ -1,0 +1,169 @@
+//! The stages behind the door, each a loop over its queue that ends when the queue before it has.
+
+use super::Sensor;
+use super::latency::{Clockwork, Latency};
+use super::ledger::{Cause, Ledger};
+use super::queue::Queue;
+use super::sink::{Event, Frame, Rejection, Sinks};
+use crate::clock::{Clock, Monotonic};
+use crate::frame::{Measurement, RangeImage};
+use crate::prior::Prior;
+use crate::recover::{Estimate, Model, Renderer, Settings, Tracker};
+use crossbeam_channel::Receiver;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A frame on its way to its worker.
+pub(super) struct Job {
+    pub(super) sensor: Arc<Sensor>,
+    pub(super) measurement: Measurement,
+    pub(super) truth: Option<Arc<RangeImage>>,
+    pub(super) origin: u64,
+    pub(super) times: Times,
+}
+
+/// Moments of a frame, ns of the pipeline's clock.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) intended: u64,
+    pub(super) latency: Latency,
+    /// when the last stage was done with it
+    pub(super) last: u64,
+}
+
+impl Times {
+    /// The time since the last mark, which is set anew.
+    pub(super) fn mark(&mut self, now: u64) -> u64 {
+        now.saturating_sub(std::mem::replace(&mut self.last, now))
+    }
+}
+
+/// A frame on its way to be rendered.
+pub(super) struct Recovered {
+    job: Job,
+    estimate: Estimate,
+    renderer: Arc<Renderer>,
+}
+
+/// Readings become codes.
+pub(super) struct Worker {
+    pub(super) prior: Arc<Prior>,
+    pub(super) model: Arc<Model>,
+    pub(super) settings: Settings,
+    pub(super) clock: Monotonic,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) sinks: Sinks,
+    pub(super) next: Queue<Recovered>,
+}
+
+/// One sensor's recovery under one description.
+struct Track {
+    sensor: Arc<Sensor>,
+    tracker: Tracker<Monotonic>,
+    renderer: Arc<Renderer>,
+}
+
+impl Worker {
+    pub(super) fn run(self, jobs: &Receiver<Job>) {
+        let mut tracks: HashMap<Arc<str>, Track> = HashMap::new();
+        for mut job in jobs {
+            job.times.latency.recover_wait_ns = job.times.mark(self.clock.now_ns());
+            match self.recover(&mut tracks, &job) {
+                Ok((estimate, renderer)) => {
+                    job.times.latency.recover_ns = job.times.mark(self.clock.now_ns());
+                    let recovered = Recovered {
+                        job,
+                        estimate,
+                        renderer,
+                    };
+                    self.next.push(recovered, |_| {}); // waits for room
+                }
+                Err(reason) => {
+                    self.ledger.lose(Cause::Invalid);
+                    let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
+                    let rejection = Rejection::of_frame(id, sequence, Cause::Invalid, &reason);
+                    self.sinks.send(&Event::Rejected(Arc::new(Rejection {
+                        origin: job.origin,
+                        ..rejection
+                    })));
+                }
+            }
+        }
+    }
+
+    fn recover(
+        &self,
+        tracks: &mut HashMap<Arc<str>, Track>,
+        job: &Job,
+    ) -> Result<(Estimate, Arc<Renderer>), String> {
+        let current = tracks.get(&job.sensor.id);
+        if current.is_none_or(|track| !Arc::ptr_eq(&track.sensor, &job.sensor)) {
+            tracks.remove(&job.sensor.id); // a new description starts anew, also where it cannot be used
+            let track = self.track(&job.sensor)?;
+            self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
+            tracks.insert(Arc::clone(&job.sensor.id), track);
+        }
+        let Some(track) = tracks.get_mut(&job.sensor.id) else {
+            unreachable!("a track was just made");
+        };
+        let estimate = track.tracker.estimate(&job.measurement);
+        let estimate = estimate.map_err(|error| error.to_string())?;
+        Ok((estimate, Arc::clone(&track.renderer)))
+    }
+
+    fn track(&self, sensor: &Arc<Sensor>) -> Result<Track, String> {
+        let tracker = Tracker::with_model(
+            Arc::clone(&sensor.description),
+            &self.prior,
+            Arc::clone(&self.model),
+            self.settings.clone(),
+            self.clock,
+        );
+        let tracker = tracker.map_err(|error| error.to_string())?;
+        Ok(Track {
+            sensor: Arc::clone(sensor),
+            renderer: Arc::new(tracker.renderer().clone()),
+            tracker,
+        })
+    }
+}
+
+/// Codes become images, and images leave.
+pub(super) struct Finisher {
+    pub(super) clock: Monotonic,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) sinks: Sinks,
+    pub(super) latency: Clockwork,
+}
+
+impl Finisher {
+    pub(super) fn run(mut self, recovered: &Receiver<Recovered>) {
+        for Recovered {
+            mut job,
+            estimate,
+            renderer,
+        } in recovered
+        {
+            let times = &mut job.times;
+            times.latency.render_wait_ns = times.mark(self.clock.now_ns());
+            let mut image = RangeImage::default();
+            renderer.render(&estimate.state, &mut image);
+            let now = self.clock.now_ns();
+            times.latency.render_ns = times.mark(now);
+            times.latency.end_to_end_ns = now.saturating_sub(times.intended);
+            let mut report = estimate.report;
+            report.timing.render_ns = times.latency.render_ns;
+            self.latency.record(&times.latency);
+            self.ledger.emit();
+            self.sinks.send(&Event::Frame(Arc::new(Frame {
+                sensor: job.sensor,
+                measurement: job.measurement,
+                image,
+                report,
+                latency: job.times.latency,
+                truth: job.truth,
+                origin: job.origin,
+            })));
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! The pipeline as its users meet it: order, accounts, overload, bad bytes, the same bytes out whatever the threads.
+
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use prost::Message;
+use relucent::clock::Monotonic;
+use relucent::frame::{Geometry, RangeImage};
+use relucent::journal::{JournalError, Reader, Topic, Writer};
+use relucent::pipeline::{
+    Cause, Event, Exposure, Frame, LogSink, Offer, Options, Outlet, Payload, Pipeline, Policy,
+    Replay, Replayed, Summary, VirtualStream,
+};
+use relucent::prior::Prior;
+use relucent::recover::Settings;
+use relucent::sim::{self, Family};
+use relucent::wire::v1;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+static PRIOR: LazyLock<Arc<Prior>> = LazyLock::new(|| Arc::new(Prior::embedded().unwrap()));
+
+const FAMILIES: [Family; 4] = [Family::Street, Family::Corridor, Family::Room, Family::Yard];
+
+/// A log of several interleaved sensors, 30 Hz.
+fn record(path: &Path, sensors: usize, frames: u64) {
+    let rays = sim::rays(64, 64);
+    let geometry = Geometry::centred(60.0, 45.0);
+    let mut log = Writer::create(path, Monotonic::default()).unwrap();
+    let mut truth = RangeImage::default();
+    let mut streams: Vec<_> = (0..sensors)
+        .map(|s| {
+            let scene = sim::held_out(FAMILIES[s % 4], 1);
+            scene.cast(&rays, 0.0, 30.0, &mut truth);
+            let exposure = Exposure {
+                ratio: 0.02,
+                sets: 2,
+                seed: s as u64,
+                missing: if s == 3 { 0.05 } else { 0.0 },
+                ..Exposure::default()
+            };
+            let name = format!("sensor {s}");
+            let stream = VirtualStream::new(&name, geometry, &PRIOR, 30.0, exposure, &truth);
+            (scene, stream.unwrap())
+        })
+        .collect();
+    for index in 0..frames {
+        for (s, (scene, stream)) in streams.iter_mut().enumerate() {
+            scene.cast(&rays, index as f32 / 30.0, 30.0, &mut truth);
+            let stamp_ns = index * 33_333_333 + s as u64 * 1_000_000;
+            stream.record(&truth, stamp_ns, &mut log).unwrap();
+        }
+    }
+    log.finish().unwrap();
+}
+
+type Shared<T> = Arc<Mutex<Vec<T>>>;
+
+fn collect() -> (Shared<Event>, Outlet) {
+    let events: Shared<Event> = Arc::default();
+    let to = Arc::clone(&events);
+    let outlet = Outlet::waiting("collect", move |event: &Event| {
+        to.lock().unwrap().push(event.clone());
+    });
+    (events, outlet)
+}
+
+fn frames(events: &Shared<Event>) -> Vec<Arc<Frame>> {
+    let frames = events.lock().unwrap();
+    let frames = frames.iter().filter_map(|event| match event {
+        Event::Frame(frame) => Some(Arc::clone(frame)),
+        _ => None,
+    });
+    frames.collect()
+}
+
+fn balanced(summary: &Summary) {
+    let a = summary.accounts;
+    assert_eq!(a.offered, a.emitted + a.dropped + a.rejected, "{a:?}");
+}
+
+fn replay(log: &Path, options: Options) -> (Vec<Arc<Frame>>, Summary) {
+    let (events, outlet) = collect();
+    let pipeline = Pipeline::start(&PRIOR, &Settings::default(), options, vec![outlet]).unwrap();
+    let mut replayed = Replayed::default();
+    let stop = AtomicBool::new(false);
+    Replay::default()
+        .run(log, &pipeline.ingress(), &stop, &mut replayed)
+        .unwrap();
+    let summary = pipeline.finish();
+    assert_eq!(replayed.frames, summary.accounts.offered);
+    (frames(&events), summary)
+}
+
+/// What must not depend on threads: everything but latencies, sensor by sensor, as bytes.
+fn bytes_of(frames: &[Arc<Frame>], sensor: &str) -> Vec<Vec<u8>> {
+    let of = frames.iter().filter(|f| &*f.sensor.id == sensor);
+    of.map(|frame| {
+        let mut message = relucent::pipeline::depth_message(frame);
+        message.latency = None;
+        message.encode_to_vec()
+    })
+    .collect()
+}
+
+#[test]
+fn the_same_bytes_whatever_the_threads_and_however_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("four.mcap");
+    record(&log, 4, 60);
+    let run = |workers| {
+        let options = Options {
+            workers,
+            ..Options::default()
+        };
+        replay(&log, options)
+    };
+    let (one, summary) = run(1);
+    balanced(&summary);
+    assert_eq!(summary.accounts.emitted, 240);
+    let (two, _) = run(2);
+    let (again, _) = run(2);
+    for sensor in ["sensor 0", "sensor 1", "sensor 2", "sensor 3"] {
+        let first = bytes_of(&one, sensor);
+        assert_eq!(first.len(), 60);
+        assert!(
+            first == bytes_of(&two, sensor),
+            "{sensor}: one worker against two"
+        );
+        assert!(
+            first == bytes_of(&again, sensor),
+            "{sensor}: replayed twice"
+        );
+        let order = one.iter().filter(|f| &*f.sensor.id == sensor);
+        assert!(
+            order.map(|f| f.measurement.sequence).eq(0..60),
+            "{sensor}: in order"
+        );
+    }
+    assert!(one.iter().all(|f| f.truth.is_some()));
+}
+
+#[test]
+fn overload_follows_the_policy_and_adds_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("one.mcap");
+    record(&log, 1, 60);
+    for policy in [Policy::DropOldest, Policy::DropNewest] {
+        let options = Options {
+            policy,
+            capacity: 4,
+            ..Options::default()
+        };
+        let (frames, summary) = replay(&log, options);
+        balanced(&summary);
+        let a = summary.accounts;
+        assert_eq!((a.offered, a.overload), (60, a.dropped), "{policy:?}");
+        assert!(
+            a.dropped > 0,
+            "{policy:?}: flat out is more than a machine recovers"
+        );
+        assert_eq!(frames.len() as u64, a.emitted);
+        let last = frames.last().unwrap().measurement.sequence;
+        match policy {
+            Policy::DropOldest => assert_eq!(last, 59, "the freshest comes out"),
+            _ => assert_eq!(frames[0].measurement.sequence, 0, "the first comes out"),
+        }
+        assert!(
+            frames
+                .windows(2)
+                .all(|f| f[0].measurement.sequence < f[1].measurement.sequence)
+        );
+    }
+}
+
+#[test]
+fn bad_frames_are_rejected_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("one.mcap");
+    record(&log, 1, 6);
+    let (events, outlet) = collect();
+    let pipeline = Pipeline::start(
+        &PRIOR,
+        &Settings::default(),
+        Options::default(),
+        vec![outlet],
+    )
+    .unwrap();
+    let door = pipeline.ingress();
+    let mut good = vec![];
+    for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
+        match Topic::parse(&entry.channel.topic).unwrap().0 {
+            Topic::Description => door.offer_now(Payload::SensorBytes(entry.data)),
+            Topic::Measurement => good.push(entry.data),
+            _ => {}
+        }
+    }
+    let change = |bytes: &Bytes, how: &dyn Fn(&mut v1::MeasurementFrame)| {
+        let mut message = v1::MeasurementFrame::decode(bytes.clone()).unwrap();
+        how(&mut message);
+        Bytes::from(message.encode_to_vec())
+    };
+    let readings = |m: &mut v1::MeasurementFrame, how: &dyn Fn(&mut v1::Readings)| {
+        let Some(v1::measurement_frame::Data::Readings(r)) = &mut m.data else {
+            panic!("readings");
+        };
+        how(r);
+    };
+    let bad = [
+        good[0].slice(..good[0].len() / 2),
+        Bytes::from_static(b"\xff\xff\xff\xff"),
+        Bytes::from(vec![0; relucent::wire::MAX_MEASUREMENT + 1]),
+        change(&good[0], &|m| m.sensor_id = "nobody".to_owned()),
+        change(&good[0], &|m| m.pattern_set = 99),
+        change(&good[0], &|m| readings(m, &|r| r.y = r.y.slice(4..))),
+        change(&good[0], &|m| readings(m, &|r| r.gain = f32::NAN)),
+        change(&good[0], &|m| {
+            readings(m, &|r| {
+                let mut y = r.y.to_vec();
+                y[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+                r.y = y.into();
+            });
+        }),
+    ];
+    for (good, bad) in good.iter().zip(bad.chunks(2)) {
+        door.offer_now(Payload::MeasurementBytes(good.clone()));
+        bad.iter()
+            .for_each(|bad| door.offer_now(Payload::MeasurementBytes(bad.clone())));
+    }
+    door.offer_now(Payload::SensorBytes(Bytes::from_static(b"\x0a\x01")));
+    door.offer_now(Payload::MeasurementBytes(good[5].clone()));
+    let summary = pipeline.finish();
+    balanced(&summary);
+    let a = summary.accounts;
+    assert_eq!(
+        (a.emitted, a.rejected, a.descriptions_refused),
+        (5, 8, 1),
+        "{a:?}"
+    );
+    assert_eq!((a.undecodable, a.unknown_sensor, a.invalid), (3, 1, 4));
+    let events = events.lock().unwrap();
+    let reasons: Vec<_> = events
+        .iter()
+        .filter_map(|e| match e {
+            Event::Rejected(r) => Some((r.cause, r.reason.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons.len(), 9);
+    let told = |cause, what: &str| reasons.iter().any(|(c, r)| *c == cause && r.contains(what));
+    assert!(told(Some(Cause::Undecodable), "at most"), "{reasons:?}");
+    assert!(told(Some(Cause::Invalid), "pattern_set"), "{reasons:?}");
+    assert!(
+        told(Some(Cause::Invalid), "finite values in y"),
+        "{reasons:?}"
+    );
+    assert!(told(None, "sensor description"), "{reasons:?}");
+}
+
+#[test]
+fn a_prior_of_another_size_rejects_every_frame_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("one.mcap");
+    record(&log, 1, 3);
+    let mut description = None;
+    for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
+        if let Some((Topic::Description, _)) = Topic::parse(&entry.channel.topic) {
+            description = Some(v1::SensorDescription::decode(entry.data).unwrap());
+        }
+    }
+    let mut description = description.unwrap();
+    (description.rows, description.cols) = (32, 128); // the same number of pixels
+    let (events, outlet) = collect();
+    let pipeline = Pipeline::start(
+        &PRIOR,
+        &Settings::default(),
+        Options::default(),
+        vec![outlet],
+    )
+    .unwrap();
+    let door = pipeline.ingress();
+    door.offer_now(Payload::SensorBytes(description.encode_to_vec().into()));
+    for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
+        if let Some((Topic::Measurement, _)) = Topic::parse(&entry.channel.topic) {
+            door.offer_now(Payload::MeasurementBytes(entry.data));
+        }
+    }
+    let summary = pipeline.finish();
+    balanced(&summary);
+    assert_eq!(summary.accounts.invalid, 3);
+    let events = events.lock().unwrap();
+    let Event::Rejected(rejection) = &events[0] else {
+        panic!("{:?}", events[0]);
+    };
+    assert!(rejection.reason.contains("(64, 64)") && rejection.reason.contains("(32, 128)"));
+}
+
+#[test]
+fn what_comes_after_closing_is_counted_and_a_failing_sink_is_reported() {
+    let failing = {
+        struct Failing;
+        impl relucent::pipeline::Sink for Failing {
+            fn take(&mut self, _: &Event) -> Result<(), relucent::pipeline::SinkError> {
+                Err("disk full".into())
+            }
+        }
+        Outlet::waiting("failing", Failing)
+    };
+    let (events, outlet) = collect();
+    let outlets = vec![failing, outlet];
+    let pipeline =
+        Pipeline::start(&PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
+    let door = pipeline.ingress();
+    let unknown = || Payload::MeasurementBytes(Bytes::new());
+    (0..3).for_each(|_| door.offer_now(unknown()));
+    let summary = pipeline.finish();
+    balanced(&summary);
+    assert_eq!(events.lock().unwrap().len(), 3);
+    let failed = &summary.sinks[0];
+    assert_eq!((failed.taken, failed.lost), (1, 2));
+    assert!(
+        failed
+            .failure
+            .as_ref()
+            .unwrap()
+            .to_string()
+            .contains("disk full")
+    );
+    door.offer(Offer {
+        payload: unknown(),
+        intended_ns: 0,
+        truth: None,
+        origin: 0,
+    }); // neither hangs nor panics
+}
+
+/// Entries of a log, and how reading ended.
+fn read(path: &Path) -> (usize, Option<JournalError>) {
+    let mut count = 0;
+    let Ok(reader) = Reader::open(path) else {
+        return (0, None);
+    };
+    for entry in reader {
+        match entry {
+            Ok(_) => count += 1,
+            Err(error) => return (count, Some(error)),
+        }
+    }
+    (count, None)
+}
+
+#[test]
+fn a_cut_or_damaged_log_gives_what_is_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("one.mcap");
+    record(&log, 1, 8);
+    let whole = std::fs::read(&log).unwrap();
+    let (all, error) = read(&log);
+    assert!(error.is_none() && all == 17, "{all} {error:?}");
+    let cut = folder.path().join("cut.mcap");
+    let mut before = 0;
+    for share in 1..=19 {
+        std::fs::write(&cut, &whole[..whole.len() * share / 20]).unwrap();
+        let (count, error) = read(&cut);
+        assert!(count >= before && count <= all, "{share}: {count}");
+        assert!(
+            matches!(error, Some(JournalError::Cut { .. })) || count == all,
+            "{share}: {error:?}"
+        );
+        before = count;
+    }
+    assert!(before >= 15, "{before} of 17 messages at 95 %");
+    std::fs::write(&cut, b"not a log").unwrap();
+    assert!(matches!(
+        Reader::open(&cut),
+        Err(JournalError::NotALog { .. })
+    ));
+    std::fs::write(&cut, &whole[..8]).unwrap();
+    assert!(read(&cut).1.is_some());
+}
+
+#[test]
+fn damage_anywhere_ends_in_an_error_or_passes_but_never_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("one.mcap");
+    record(&log, 1, 3);
+    let whole = std::fs::read(&log).unwrap();
+    let damaged = folder.path().join("damaged.mcap");
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
+    let places = proptest::collection::vec((0..whole.len(), any::<u8>()), 1..4);
+    runner
+        .run(&places, |places| {
+            let mut bytes = whole.clone();
+            places.iter().for_each(|&(at, value)| bytes[at] = value);
+            std::fs::write(&damaged, &bytes).unwrap();
+            let (count, _) = read(&damaged);
+            prop_assert!(count <= 7);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_log_that_is_being_written_can_be_read_up_to_half_a_second_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("one.mcap");
+    record(&source, 1, 10);
+    let out = folder.path().join("depth.mcap");
+    let options = relucent::pipeline::LogOptions::default();
+    let sink = LogSink::create(&out, options, Monotonic::default()).unwrap();
+    let outlets = vec![Outlet::waiting("log", sink)];
+    let pipeline =
+        Pipeline::start(&PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
+    let stop = AtomicBool::new(false);
+    Replay::default()
+        .run(
+            &source,
+            &pipeline.ingress(),
+            &stop,
+            &mut Replayed::default(),
+        )
+        .unwrap();
+    let waiting = std::time::Instant::now();
+    while pipeline.accounts().emitted < 10 {
+        assert!(waiting.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // as a kill would leave it: never finished
+    let written = loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let killed = folder.path().join("killed.mcap");
+        std::fs::copy(&out, &killed).unwrap();
+        let (count, error) = read(&killed);
+        if count == 41 || waiting.elapsed() > Duration::from_secs(60) {
+            assert!(matches!(error, Some(JournalError::Cut { .. })), "{error:?}");
+            break count;
+        }
+    };
+    assert_eq!(
+        written, 41,
+        "a description; truth, depth, image and calibration of ten frames"
+    );
+    pipeline.finish();
+    let (count, error) = read(&out);
+    assert!(count == 41 && error.is_none());
+}
