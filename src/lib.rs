@@ -23,20 +23,28 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`frame`] | range images, range knots, measurements |
+//! | [`frame`] | range images, range knots, geometries, measurements |
 //! | [`sensing`] | patterns, the sensor's description, photon histograms as measurements |
 //! | [`prior`] | the generator, what is known of its codes and errors, its file |
 //! | [`recover`] | the estimator: [`recover::Tracker`] is the synchronous entry |
+//! | [`wire`], [`journal`] | protobuf messages; MCAP logs of them |
 //! | [`sim`], [`dataset`] | simulated scenes and the virtual sensor; recorded sequences |
+//! | [`pipeline`] | threads and queues around trackers: [`pipeline::Pipeline`] is the streaming entry |
+//! | `serve` | the same over gRPC (feature `serve`) |
 //! | [`metrics`], [`eval`], [`report`] | errors, how good recovery is, pictures |
 //!
 //! # What always holds
 //!
-//! Modules below `eval` hold no threads, no async and no wall clock. Nothing that arrives in a measurement, a
-//! description or a file panics: it is refused with an error that says what was expected and what was found. Methods
-//! that take slices panic where a length they state is not kept.
+//! Modules below `pipeline` hold no threads, no async and no wall clock. Every frame offered to a pipeline is accounted for:
+//! emitted, dropped or rejected. A sensor's frames keep their order, and what is recovered does not depend on the number
+//! of threads. Nothing that arrives in a measurement, a description or a file panics: it is refused with an error that
+//! says what was expected and what was found. Methods that take slices panic where a length they state is not kept.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod clock;
 pub mod dataset;
@@ -49,6 +57,8 @@ pub mod prior;
 pub mod recover;
 pub mod report;
 pub mod sensing;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sim;
 #[cfg(feature = "train")]
 pub mod train;

@@ -24,6 +24,7 @@ fn small() -> Prior {
         rows: 8,
         cols: 8,
         knots: vec![0.0, 1.0],
+        mean_return: 0.25,
         provenance: Provenance {
             command: "none".to_owned(),
             earlier: vec!["before".to_owned()],

@@ -96,7 +96,48 @@ fn missing_readings_are_left_out() {
     }
     tracker.forget();
     tracker.recover(&measurement, &mut recovered).unwrap();
-    assert!((rmse(&recovered, &truth) - whole).abs() < 0.3 * whole);
+    let partial = rmse(&recovered, &truth);
+    assert!(
+        (partial - whole).abs() < 0.3 * whole,
+        "{partial} m against {whole} m"
+    );
+}
+
+#[test]
+fn what_a_sensor_calls_1_is_its_own_affair() {
+    let prior = Prior::embedded().unwrap();
+    let mut plain = tracker(&prior);
+    let sensor = Arc::clone(plain.description());
+    let (_, measurement) = frame(&sensor, 2, 0);
+    let mut recovered = RangeImage::default();
+    plain.recover(&measurement, &mut recovered).unwrap();
+    for unit in [1e-3f32, 250.0] {
+        let mut other = SensorDescription::clone(&sensor);
+        other.s_min *= unit;
+        let mut tracker = Tracker::new(
+            Arc::new(other),
+            &prior,
+            Settings::default(),
+            Manual::default(),
+        )
+        .unwrap();
+        let scaled = Measurement {
+            gain: measurement.gain * unit * unit,
+            y: measurement.y.iter().map(|y| y * unit).collect(),
+            ..measurement.clone()
+        };
+        let mut same = RangeImage::default();
+        tracker.recover(&scaled, &mut same).unwrap();
+        for i in 0..4096 {
+            let (a, b) = (recovered.range[i], same.range[i]);
+            assert!(
+                (a - b).abs() < 0.05,
+                "unit {unit}, pixel {i}: {a} and {b} m"
+            );
+            let returned = same.returns[i] / unit;
+            assert!((returned - recovered.returns[i]).abs() < 1e-3);
+        }
+    }
 }
 
 #[test]

@@ -1,24 +1,27 @@
-//! `relucent encode`: a measurement log of a recorded depth sequence.
+//! `relucent encode`: a measurement log of recorded depth.
 
 use super::exposure::ExposureArguments;
 use super::prior::PriorArgument;
 use super::{recorded, run};
+use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::clock::Monotonic;
-use relucent::dataset::{Augmentation, Resampler};
+use relucent::dataset::{Augmentation, Resampler, Sequence};
 use relucent::frame::{Geometry, RangeImage};
 use relucent::journal::Writer;
-use relucent::pipeline::VirtualStream;
+use relucent::pipeline::{Import, VirtualStream, angular};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-/// Write what a compressive sensor would have measured of a recorded depth sequence, with the truth.
+/// Write what a compressive sensor would have measured of recorded depth, with the truth.
 ///
-/// A pixel without a return sends no light: it is 0 in every channel, and counts in no error of range.
+/// The recording is described by a small TOML file: a folder of depth or range images (key `frames`), or a topic of an
+/// MCAP log (key `log`) that holds foxglove.RawImage, foxglove.PointCloud, or sensor_msgs/Image of ROS 1 or 2. A pixel
+/// without a return sends no light: it is 0 in every channel, and counts in no error of range.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Encode {
-    /// Recorded sequence, as TOML or TOML=FOLDER (where its files are)
-    sequence: String,
+    /// Recording, as TOML or TOML=FOLDER (where its files are)
+    recording: String,
     #[command(flatten)]
     prior: PriorArgument,
     #[command(flatten)]
@@ -34,53 +37,87 @@ pub(crate) struct Encode {
     out: PathBuf,
 }
 
+/// Recorded frames at the prior's size.
+struct Recording {
+    geometry: Geometry,
+    max_range: f32,
+    /// how many there are, where that is known before
+    len: Option<usize>,
+    frames: Box<dyn Iterator<Item = anyhow::Result<(u64, RangeImage)>>>,
+}
+
 impl Encode {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let sequence = recorded::open(&self.sequence)?;
         let prior = self.prior.load()?;
-        anyhow::ensure!(
-            self.first < sequence.len(),
-            "expected --first within 0..{}, got {}",
-            sequence.len(),
-            self.first
-        );
-        let end = self
-            .frames
-            .map_or(sequence.len(), |count| self.first.saturating_add(count))
-            .min(sequence.len());
-        let resampler = Resampler::new(sequence.geometry(), prior.rows, prior.cols, None)?;
-        let field = sequence.geometry().field();
-        let geometry = Geometry::Angular {
-            left_deg: field.azimuth.1,
-            right_deg: field.azimuth.0,
-            top_deg: field.elevation.1,
-            bottom_deg: field.elevation.0,
-        };
+        let recording = self.open((prior.rows, prior.cols))?;
+        if let Some(len) = recording.len {
+            anyhow::ensure!(
+                self.first < len,
+                "expected --first within 0..{len}, got {}",
+                self.first
+            );
+        }
         let (name, exposure) = (&self.exposure.sensor, self.exposure.exposure());
-        let max_range = sequence.max_range_m();
-        let mut image = RangeImage::default();
-        let mut stream: Option<VirtualStream> = None;
-        let mut log = Writer::create(&self.out, Monotonic::default())?;
+        let wanted = self.frames.unwrap_or(usize::MAX);
+        let bar = ProgressBar::new(recording.len.unwrap_or(0) as u64);
         let stop = run::stop_on_signal();
-        let bar = ProgressBar::new((end - self.first) as u64);
-        for index in self.first..end {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let frame = sequence.frame(index)?;
-            resampler.apply(&frame.image, Augmentation::default(), &mut image);
+        let mut log = Writer::create(&self.out, Monotonic::default())?;
+        let mut stream: Option<VirtualStream> = None;
+        for frame in recording.frames.skip(self.first).take(wanted) {
+            let (stamp_ns, image) = frame?;
             let stream = match &mut stream {
                 Some(stream) => stream,
                 none => none.insert(VirtualStream::new(
-                    name, geometry, &prior, max_range, exposure, &image,
+                    name,
+                    recording.geometry,
+                    &prior,
+                    recording.max_range,
+                    exposure,
+                    &image,
                 )?),
             };
-            stream.record(&image, frame.stamp_ns, &mut log)?;
+            stream.record(&image, stamp_ns, &mut log)?;
             bar.inc(1);
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
         }
         log.finish()?;
         bar.finish_and_clear();
         println!("{}", self.out.display());
         Ok(())
     }
+
+    fn open(&self, size: (usize, usize)) -> anyhow::Result<Recording> {
+        let (toml, root) = recorded::split(&self.recording);
+        let text = std::fs::read_to_string(toml)
+            .with_context(|| format!("cannot read recording {}", toml.display()))?;
+        let is_log = toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("log"));
+        if is_log {
+            let import = Import::open(toml, root, size)
+                .with_context(|| format!("recording {}", toml.display()))?;
+            return Ok(Recording {
+                geometry: import.geometry(),
+                max_range: import.max_range_m(),
+                len: None,
+                frames: Box::new(import.map(|frame| Ok(frame?))),
+            });
+        }
+        folder(recorded::open(&self.recording)?, size)
+    }
+}
+
+fn folder(sequence: Sequence, (rows, cols): (usize, usize)) -> anyhow::Result<Recording> {
+    let resampler = Resampler::new(sequence.geometry(), rows, cols, None)?;
+    Ok(Recording {
+        geometry: angular(&sequence.geometry().field()),
+        max_range: sequence.max_range_m(),
+        len: Some(sequence.len()),
+        frames: Box::new((0..sequence.len()).map(move |index| {
+            let frame = sequence.frame(index)?;
+            let mut image = RangeImage::default();
+            resampler.apply(&frame.image, Augmentation::default(), &mut image);
+            Ok((frame.stamp_ns, image))
+        })),
+    })
 }

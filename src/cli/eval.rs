@@ -1,15 +1,19 @@
 //! `relucent eval`: how good recovery is.
 
 use super::prior::PriorArgument;
+use crate::config::ConfigArgument;
 use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use relucent::eval::{self, Basins, Options, Row};
+use relucent::sim::Split;
 
 /// Measure recovery on held-out simulated scenes.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Eval {
     #[command(flatten)]
     prior: PriorArgument,
+    #[command(flatten)]
+    config: ConfigArgument,
     /// Held-out scenes; one frame is scored in each
     #[arg(long, default_value_t = 200)]
     frames: usize,
@@ -22,6 +26,9 @@ pub(crate) struct Eval {
     /// Sequences of 60 frames whose warm frames are held against a start from the true frame's code; 0 = none
     #[arg(long, default_value_t = 20)]
     sequences: usize,
+    /// Score the scenes that parameters are chosen on instead of those held out
+    #[arg(long)]
+    tuning: bool,
     /// One JSON object on stdout instead of tables
     #[arg(long)]
     json: bool,
@@ -29,11 +36,20 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let Some(config) = self.config.load()? else {
+            return Ok(());
+        };
         let prior = self.prior.load()?;
         let options = Options {
+            split: if self.tuning {
+                Split::Tune
+            } else {
+                Split::HeldOut
+            },
             frames: self.frames,
             ratios: self.ratios.clone(),
             noise: self.noise,
+            settings: config.recover,
             ..Options::default()
         };
         let bar = ProgressBar::new((self.frames * self.ratios.len() + self.sequences) as u64);

@@ -10,6 +10,10 @@ mod prior;
 mod recorded;
 mod replay;
 mod run;
+#[cfg(feature = "serve")]
+mod send;
+#[cfg(feature = "serve")]
+mod serve;
 mod simulate;
 mod tally;
 #[cfg(feature = "train")]
@@ -37,6 +41,10 @@ enum Command {
     Simulate(simulate::Simulate),
     Encode(encode::Encode),
     Replay(replay::Replay),
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
+    #[cfg(feature = "serve")]
+    Send(send::Send),
     Info(info::Info),
     Eval(eval::Eval),
     #[cfg(feature = "train")]
@@ -49,6 +57,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Simulate(command) => command.run(),
         Command::Encode(command) => command.run(),
         Command::Replay(command) => command.run(),
+        #[cfg(feature = "serve")]
+        Command::Serve(command) => command.run(),
+        #[cfg(feature = "serve")]
+        Command::Send(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Eval(command) => command.run(),
         #[cfg(feature = "train")]

@@ -4,11 +4,16 @@ use anyhow::Context;
 use relucent::dataset::Sequence;
 use std::path::Path;
 
-/// Opens TOML, or TOML=FOLDER where its files lie in another folder.
-pub(crate) fn open(argument: &str) -> anyhow::Result<Sequence> {
-    let (toml, root) = match argument.split_once('=') {
+/// TOML, or TOML=FOLDER where its files lie in another folder.
+pub(crate) fn split(argument: &str) -> (&Path, Option<&Path>) {
+    match argument.split_once('=') {
         Some((toml, root)) => (Path::new(toml), Some(Path::new(root))),
         None => (Path::new(argument), None),
-    };
+    }
+}
+
+/// Opens a sequence of images.
+pub(crate) fn open(argument: &str) -> anyhow::Result<Sequence> {
+    let (toml, root) = split(argument);
     Sequence::open(toml, root).with_context(|| format!("recorded sequence {argument}"))
 }

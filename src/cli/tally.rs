@@ -3,7 +3,7 @@
 use super::table;
 use relucent::frame::RangeImage;
 use relucent::metrics::{RangeErrors, median};
-use relucent::pipeline::{Event, Frame, Outlet, Summary};
+use relucent::pipeline::{Cause, Event, Frame, Outlet, Summary};
 use relucent::recover::StartKind;
 use relucent::report::Row;
 use serde_json::{Value, json};
@@ -193,6 +193,9 @@ impl Inner {
                 self.max_range = self.max_range.max(sensor.description.knots.max());
             }
             Event::Rejected(rejection) => {
+                if rejection.cause == Some(Cause::Overload) {
+                    return; // counted, and no fault of the frame's
+                }
                 if self.rejections.len() < 5 {
                     let cause = rejection
                         .cause

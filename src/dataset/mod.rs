@@ -18,6 +18,7 @@ pub use error::DatasetError;
 pub use geometry::{Crop, Geometry};
 pub use resample::{Augmentation, Resampler};
 pub use sequence::{RecordedFrame, Sequence};
+pub use slope::returns as slope_returns;
 
 /// The most pixels a recorded frame may have.
 pub const MAX_PIXELS: usize = 1 << 24;

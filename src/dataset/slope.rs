@@ -11,7 +11,7 @@ const LEAST_COSINE: f32 = 0.1;
 /// With g₁ and g₂ the gradients of range across the ray along the image's rows and columns, the cosine is
 /// 1/√(1 + g₁² + g₂²). A gradient is taken to whichever of the two neighbours is nearer in range, so that it does
 /// not straddle an edge; without any neighbour it is 0.
-pub(super) fn returns(geometry: &Geometry, slope: Slope, image: &mut RangeImage) {
+pub fn returns(geometry: &Geometry, slope: Slope, image: &mut RangeImage) {
     let (rows, cols) = (image.rows, image.cols);
     let reach = slope.reach;
     for row in 0..rows {

@@ -15,7 +15,9 @@ use std::sync::Arc;
 /// What to evaluate on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// held-out scenes, one frame scored in each
+    /// which scenes: held out, or to choose parameters on
+    pub split: Split,
+    /// scenes, one frame scored in each
     pub frames: usize,
     /// frames that the tracker sees before the one that is scored
     pub lead_in: usize,
@@ -29,11 +31,14 @@ pub struct Options {
     pub noise: f32,
     /// seed of patterns and noise
     pub seed: u64,
+    /// how frames are recovered
+    pub settings: Settings,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            split: Split::HeldOut,
             frames: 200,
             lead_in: 15,
             rate_hz: 30.0,
@@ -41,6 +46,7 @@ impl Default for Options {
             ratios: vec![0.01, 0.02, 0.05, 0.1],
             noise: 0.005,
             seed: 1,
+            settings: Settings::default(),
         }
     }
 }
@@ -131,14 +137,14 @@ fn row(
     };
     let mut cold = method(Settings {
         always_cold: true,
-        ..Settings::default()
+        ..options.settings.clone()
     })?;
     let mut white = method(Settings {
         always_cold: true,
         error: ErrorModel::White,
-        ..Settings::default()
+        ..options.settings.clone()
     })?;
-    let mut tracked = method(Settings::default())?;
+    let mut tracked = method(options.settings.clone())?;
     let (mut iterations, mut solve_ms, mut restarted) = (vec![], vec![], (0, 0));
     let mut frame = RangeImage::default();
     for index in 0..options.frames {
@@ -199,7 +205,7 @@ fn sequence(
     prior: &Prior,
 ) -> Result<(Vec<Measurement>, Measurement, RangeImage), EvalError> {
     let rays = sim::rays(prior.rows, prior.cols);
-    let scene = sim::scene(Split::HeldOut, index as u64);
+    let scene = sim::scene(options.split, index as u64);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     rng.set_stream(index as u64);
     let mut truth = RangeImage::default();

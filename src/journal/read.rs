@@ -113,7 +113,10 @@ impl Reader {
             };
             match self.linear.next_event() {
                 None => return Ok(None),
-                Some(Err(mcap::McapError::UnexpectedEof)) => return Err(cut()),
+                // a chunk that was being written when its writer was killed has no length yet
+                Some(Err(mcap::McapError::UnexpectedEof | mcap::McapError::UnexpectedEoc)) => {
+                    return Err(cut());
+                }
                 Some(Err(source)) => return Err(damaged(source)),
                 Some(Ok(LinearReadEvent::ReadRequest(wanted))) => {
                     if wanted as u64 > self.size.saturating_sub(self.at) && self.at == self.size {

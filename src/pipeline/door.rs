@@ -137,6 +137,8 @@ impl Ingress {
                 None => door.ledger.refuse_description(),
             }
             let rejection = Rejection { origin, ..refused };
+            let (sensor, sequence) = (&rejection.sensor_id, rejection.sequence);
+            tracing::debug!(sensor, sequence, reason = rejection.reason, "refused");
             open.sinks.send(&Event::Rejected(Arc::new(rejection)));
         }
     }
@@ -187,7 +189,16 @@ impl Door {
             origin: offer.origin,
             times,
         };
-        open.workers[known.worker].push(job, |_| self.ledger.lose(Cause::Overload));
+        open.workers[known.worker].push(job, |job| {
+            self.ledger.lose(Cause::Overload);
+            let reason = "expected frames no faster than they are recovered, got more; this one was given up";
+            let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
+            let rejection = Rejection::of_frame(id, sequence, Cause::Overload, &reason);
+            open.sinks.send(&Event::Rejected(Arc::new(Rejection {
+                origin: job.origin,
+                ..rejection
+            })));
+        });
         Ok(())
     }
 

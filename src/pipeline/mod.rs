@@ -10,6 +10,7 @@
 //! the number of workers.
 
 mod door;
+mod import;
 mod latency;
 mod ledger;
 mod log;
@@ -21,6 +22,7 @@ mod sink;
 mod stages;
 
 pub use door::{Ingress, Offer, Payload};
+pub use import::{Field, Import, ImportDescription, ImportError, ImportReturns, angular};
 pub use latency::{Latency, Quantiles, Stage};
 pub use ledger::{Accounts, Cause};
 pub use log::{LogOptions, LogSink, depth_message, truth_message};

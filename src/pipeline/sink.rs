@@ -22,7 +22,7 @@ pub enum Event {
     Described(Arc<Sensor>),
     /// a frame was recovered
     Frame(Arc<Frame>),
-    /// a frame could not be used
+    /// a frame could not be used, or was given up under overload
     Rejected(Arc<Rejection>),
 }
 

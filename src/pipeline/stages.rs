@@ -8,7 +8,7 @@ use super::sink::{Event, Frame, Rejection, Sinks};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
-use crate::recover::{Estimate, Model, Renderer, Settings, Tracker};
+use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
 use crossbeam_channel::Receiver;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,6 +68,8 @@ impl Worker {
         let mut tracks: HashMap<Arc<str>, Track> = HashMap::new();
         for mut job in jobs {
             job.times.latency.recover_wait_ns = job.times.mark(self.clock.now_ns());
+            let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
+            let _span = tracing::debug_span!("recover", sensor, sequence).entered();
             match self.recover(&mut tracks, &job) {
                 Ok((estimate, renderer)) => {
                     job.times.latency.recover_ns = job.times.mark(self.clock.now_ns());
@@ -100,6 +102,14 @@ impl Worker {
         if current.is_none_or(|track| !Arc::ptr_eq(&track.sensor, &job.sensor)) {
             tracks.remove(&job.sensor.id); // a new description starts anew, also where it cannot be used
             let track = self.track(&job.sensor)?;
+            let d = &job.sensor.description;
+            tracing::info!(
+                sensor = &*job.sensor.id,
+                rows = d.rows,
+                cols = d.cols,
+                sets = d.patterns.len(),
+                "sensor described"
+            );
             self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
             tracks.insert(Arc::clone(&job.sensor.id), track);
         }
@@ -108,6 +118,13 @@ impl Worker {
         };
         let estimate = track.tracker.estimate(&job.measurement);
         let estimate = estimate.map_err(|error| error.to_string())?;
+        let report = &estimate.report;
+        if report.start == StartKind::Restarted {
+            tracing::debug!(
+                innovation_ratio = report.innovation_ratio,
+                "track lost, started again"
+            );
+        }
         Ok((estimate, Arc::clone(&track.renderer)))
     }
 
@@ -144,10 +161,12 @@ impl Finisher {
             renderer,
         } in recovered
         {
+            let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
+            let _span = tracing::debug_span!("render", sensor, sequence).entered();
             let times = &mut job.times;
             times.latency.render_wait_ns = times.mark(self.clock.now_ns());
             let mut image = RangeImage::default();
-            renderer.render(&estimate.state, &mut image);
+            renderer.render(&estimate, &job.measurement, &mut image);
             let now = self.clock.now_ns();
             times.latency.render_ns = times.mark(now);
             times.latency.end_to_end_ns = now.saturating_sub(times.intended);

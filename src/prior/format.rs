@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Key of the metadata that makes a safetensors file a prior.
 const KEY: &str = "relucent.prior";
 /// Version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The largest file that is read, bytes.
 const MAX_FILE: u64 = 1 << 30;
 /// The largest size of anything: codes, layers, pixels per channel, channels.
@@ -29,6 +29,7 @@ struct Header {
     cols: usize,
     /// relative to the last
     knots: Vec<f32>,
+    mean_return: f32,
     code: usize,
     hidden: Vec<usize>,
     provenance: Provenance,
@@ -95,6 +96,12 @@ pub enum PriorError {
     Knots {
         /// the knots
         found: Vec<f32>,
+    },
+    /// a mean return that no frame has
+    #[error("expected a mean return > 0, found {found}")]
+    MeanReturn {
+        /// its value
+        found: f32,
     },
     /// a tensor is missing
     #[error("expected tensor `{tensor}`, found none")]
@@ -182,6 +189,7 @@ impl Prior {
             rows: header.rows,
             cols: header.cols,
             knots: header.knots,
+            mean_return: header.mean_return,
             provenance: header.provenance,
         })
     }
@@ -197,6 +205,7 @@ impl Prior {
             rows: self.rows,
             cols: self.cols,
             knots: self.knots.clone(),
+            mean_return: self.mean_return,
             code: self.decoder.code_len(),
             hidden: self.decoder.layers.iter().map(|l| l.bias.len()).collect(),
             provenance: self.provenance.clone(),
@@ -307,6 +316,11 @@ fn parse_header(json: &str) -> Result<Header, PriorError> {
     size("decoder layers", 16, header.hidden.len())?;
     for &width in &header.hidden {
         size("layer width", MAX_SIZE, width)?;
+    }
+    if !header.mean_return.is_finite() || header.mean_return <= 0.0 {
+        return Err(PriorError::MeanReturn {
+            found: header.mean_return,
+        });
     }
     let increasing = crate::frame::Knots::new(header.knots.clone()).is_ok();
     if !increasing || (header.knots[header.knots.len() - 1] - 1.0).abs() > 1e-5 {

@@ -82,6 +82,8 @@ pub struct Prior {
     pub cols: usize,
     /// knots of the J channels, relative to κ_J, (J)
     pub knots: Vec<f32>,
+    /// mean over all pixels of the return that its frames are scaled to, unitless
+    pub mean_return: f32,
     /// how it was trained
     pub provenance: Provenance,
     /// G as trained, over codes z
@@ -127,7 +129,18 @@ impl Prior {
         }
     }
 
-    /// Whitened code u, (k), of channels `x`, (J·n): L⁻¹(enc(x) − z̄).
+    /// Scales channels `x`, (J·n), to the mean return that the prior knows, and says what they were divided by.
+    pub fn scale_to_mean_return(&self, x: &mut [f32]) -> f32 {
+        let mean = x.iter().sum::<f32>() / self.pixels() as f32;
+        if mean <= 0.0 {
+            return 1.0;
+        }
+        let scale = mean / self.mean_return;
+        x.iter_mut().for_each(|x| *x /= scale);
+        scale
+    }
+
+    /// Whitened code u, (k), of channels `x`, (J·n), at the mean return that the prior knows: L⁻¹(enc(x) − z̄).
     ///
     /// # Panics
     /// Where `x` is not J·n long.

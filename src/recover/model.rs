@@ -3,10 +3,6 @@
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use serde::{Deserialize, Serialize};
 
-/// Return of G(u), s₀, at which a pixel takes in half of the error estimated along E: the best of 0.05, 0.1, 0.2
-/// and 0.4 on forty simulated scenes.
-const HALF_TRUST_RETURN: f32 = 0.1;
-
 /// How the representation error enters the estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +31,8 @@ pub struct Model {
     pub(super) remainder: Vec<f32>,
     /// J
     channels: usize,
+    /// mean return over all pixels of the frames that the model knows
+    pub(super) mean_return: f32,
     /// what the linear estimate of u is made from, where there is anything
     pub(super) moments: Option<SecondMoments>,
 }
@@ -79,6 +77,7 @@ impl Model {
             mean_error: prior.error.mean.clone(),
             remainder,
             channels: prior.channels(),
+            mean_return: prior.mean_return,
             moments: Some(prior.moments.clone()),
         }
     }
@@ -98,6 +97,7 @@ impl Model {
             mean_error: vec![0.0; outputs],
             remainder: vec![0.0; outputs],
             channels: 1,
+            mean_return: 1.0,
             moments: None,
         }
     }
@@ -139,37 +139,34 @@ impl Model {
             .collect()
     }
 
-    /// The frame's channels, (J·n), of a state v = (u, c): x₀ = G(u) + w∘(ē + E c); only columns that count are read.
-    ///
-    /// Errors grow with the light: E and Λ are those of bright pixels, and in a dark one their sum would drown the range.
-    /// So each pixel takes them in by w = s²/(s² + s₀²) of its own return s in G(u).
+    /// G(u), (J·n), of a state v = (u, c); only columns that count are read.
     ///
     /// # Panics
-    /// Where `state` is not k + q long or a buffer is not J·n.
-    pub fn image(
-        &self,
-        state: &[f32],
-        at: &mut Activations,
-        correction: &mut [f32],
-        x: &mut [f32],
-    ) {
+    /// Where `state` is not k + q long or `x` not J·n.
+    pub(super) fn generate(&self, state: &[f32], at: &mut Activations, x: &mut [f32]) {
         assert_eq!(state.len(), self.state_len(), "k + q");
-        let (code, error) = state.split_at(self.code_len());
-        self.decoder.evaluate(code, at);
+        self.decoder.evaluate(&state[..self.code_len()], at);
         x.copy_from_slice(&self.bias);
         self.add_columns(0, at.features(), x);
-        if error.is_empty() {
-            return x
-                .iter_mut()
-                .zip(&self.mean_error)
-                .for_each(|(x, e)| *x += e);
-        }
+    }
+
+    /// ē + E c, (J·n), of a state v = (u, c).
+    pub(super) fn correct(&self, state: &[f32], correction: &mut [f32]) {
         correction.copy_from_slice(&self.mean_error);
+        let error = &state[self.code_len()..];
         self.add_columns(self.feature_len(), error, correction);
+    }
+
+    /// x = G(u) + w∘correction, where `x` holds G(u).
+    ///
+    /// Errors grow with the light: E, Λ and ψ are those of bright pixels, and in a dark one their sum would drown the
+    /// range. So each pixel takes them in by w = s²/(s² + s₀²) of its own return s in G(u), where s₀ is
+    /// `half_trust`.
+    pub(super) fn take_in(&self, correction: &[f32], half_trust: f32, x: &mut [f32]) {
         let pixels = x.len() / self.channels;
         for i in 0..pixels {
             let s: f32 = (0..self.channels).map(|g| x[g * pixels + i].max(0.0)).sum();
-            let w = s * s / (s * s + HALF_TRUST_RETURN * HALF_TRUST_RETURN);
+            let w = s * s / (s * s + half_trust * half_trust);
             (0..self.channels).for_each(|g| x[g * pixels + i] += w * correction[g * pixels + i]);
         }
     }

@@ -76,6 +76,26 @@ impl Whitener {
     }
 }
 
+impl Whitener {
+    /// S₀⁻¹ v of `v` indexed like y, (J·m), in place; 0 where a reading is missing.
+    pub(super) fn weigh(&self, v: &mut [f32]) {
+        let mut whitened = vec![0.0; self.len()];
+        self.apply(v, &mut whitened);
+        v.fill(0.0);
+        let mut start = 0;
+        for &(len, at) in &self.blocks {
+            let rows = &self.rows[start..start + len];
+            for (i, value) in whitened[start..start + len].iter().enumerate() {
+                let factor = &self.inverse[at + i * len..=at + i * len + i];
+                for (f, &row) in factor.iter().zip(rows) {
+                    v[row as usize] += f * value;
+                }
+            }
+            start += len;
+        }
+    }
+}
+
 /// L⁻¹ of a symmetric positive definite matrix L Lᵀ, row-major.
 fn inverse_factor(size: usize, matrix: impl Fn(usize, usize) -> f64) -> Option<Vec<f64>> {
     let mut factor = vec![0.0; size * size];

@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::pca::{self, Principal};
-use super::stream::Source;
+use super::stream::{MEAN_RETURN, Source};
 use super::{TrainError, inputs};
 use crate::prior::{
     Affine, CodeDistribution, Decoder, Encoder, Head, Matrix, Prior, Provenance,
@@ -50,6 +50,7 @@ pub(super) fn finish(
         rows: grid.rows,
         cols: grid.cols,
         knots: source.knots.metres().to_vec(),
+        mean_return: MEAN_RETURN,
         provenance,
         decoder: decoder(model)?,
         code,

@@ -13,6 +13,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 /// Batches made ahead of need.
 const AHEAD: usize = 4;
 
+/// Mean return over all pixels that frames are scaled to: what a sensor calls 1 is its own affair.
+pub(super) const MEAN_RETURN: f32 = 0.25;
+
 /// Where frames come from.
 pub(super) struct Source {
     pub(super) grid: TokenGrid,
@@ -67,6 +70,10 @@ impl Source {
             image.range.iter_mut().for_each(|r| *r /= max_range);
             let x = &mut batch.channels[slot * outputs..][..outputs];
             self.knots.split(&image, x);
+            let mean = x.iter().sum::<f32>() / pixels as f32;
+            if mean > 0.0 {
+                x.iter_mut().for_each(|x| *x *= MEAN_RETURN / mean);
+            }
             self.grid.tokens(
                 x,
                 &mut batch.tokens[slot * self.grid.tokens_len()..][..self.grid.tokens_len()],
