@@ -137,7 +137,7 @@ fn another_version_is_named() {
         .unwrap();
     other[at + 10] = b'7';
     let error = Prior::from_bytes(&other).unwrap_err().to_string();
-    assert_eq!(error, "expected prior format version 1, found 7");
+    assert_eq!(error, "expected prior format version 2, found 7");
 }
 
 #[test]

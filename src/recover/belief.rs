@@ -22,12 +22,25 @@ pub(super) struct Posterior {
 }
 
 impl Belief {
-    /// N(0, I): what the prior says of any scene.
-    pub(super) fn prior(len: usize) -> Self {
+    /// What the prior says of any scene whose error has `error_scale` times its usual variance: u ~ N(0, I) of length
+    /// `code`, c ~ N(0, e²I).
+    pub(super) fn prior(code: usize, len: usize, error_scale: f64) -> Self {
+        let precision = |r: usize, c| match (r == c, r < code) {
+            (false, _) => 0.0,
+            (true, true) => 1.0,
+            (true, false) => 1.0 / error_scale,
+        };
         Self {
             mean: vec![0.0; len],
-            precision: Mat::identity(len, len),
+            precision: Mat::from_fn(len, len, precision),
         }
+    }
+
+    /// The same beside readings whose errors have `error_scale` times the variance that they are whitened with: only
+    /// ratios count, so that the belief grows stiffer instead of the readings weaker.
+    pub(super) fn beside(mut self, error_scale: f64) -> Self {
+        self.precision *= faer::Scale(error_scale);
+        self
     }
 
     /// Nothing known at all: the theory's setting.
@@ -49,20 +62,33 @@ impl Posterior {
         })
     }
 
-    /// The belief `elapsed_s` seconds later: mean φ·v, covariance φ²P + (1 − φ²)I with φ = exp(−Δt/τ) for each of the
-    /// blocks u (of length `code`) and c. Uncertainty grows with the time passed, and never beyond the prior's.
+    /// From a solution beside readings with `error_scale` times their variance, see [`Belief::beside`].
+    pub(super) fn of_scaled(mut self, error_scale: f64) -> Self {
+        self.covariance *= faer::Scale(error_scale);
+        self
+    }
+
+    /// The belief `elapsed_s` seconds later: mean φ·v, covariance φ²P + (1 − φ²)P₀ with φ = exp(−Δt/τ) for each of the
+    /// blocks u (of length `code`) and c, P₀ = diag(I, e²I) the prior's. Uncertainty grows with the time passed, and never
+    /// beyond the prior's.
     pub(super) fn predict(
         &self,
         code: usize,
         elapsed_s: f64,
         time_constants_s: (f64, f64),
+        error_scale: f64,
     ) -> Option<Belief> {
         let decay = |tau: f64| (-elapsed_s.abs() / tau).exp();
         let (code_decay, error_decay) = (decay(time_constants_s.0), decay(time_constants_s.1));
         let phi = |i: usize| if i < code { code_decay } else { error_decay };
         let len = self.mean.len();
         let covariance = Mat::from_fn(len, len, |r, c| {
-            let growth = if r == c { 1.0 - phi(r) * phi(r) } else { 0.0 };
+            let most = if r < code { 1.0 } else { error_scale };
+            let growth = if r == c {
+                most * (1.0 - phi(r) * phi(r))
+            } else {
+                0.0
+            };
             phi(r) * phi(c) * self.covariance[(r, c)] + growth
         });
         Some(Belief {
@@ -85,17 +111,17 @@ mod tests {
     fn time_takes_a_posterior_back_to_the_prior() {
         let precision = Mat::from_fn(3, 3, |r, c| if r == c { 50.0 } else { 5.0 });
         let posterior = Posterior::new(vec![1.0, -2.0, 0.5], &precision).unwrap();
-        let at_once = posterior.predict(2, 0.0, (1.0, 0.1)).unwrap();
+        let at_once = posterior.predict(2, 0.0, (1.0, 0.1), 1.0).unwrap();
         assert!(
             (at_once.mean[1] + 2.0).abs() < 1e-12 && (at_once.precision[(0, 1)] - 5.0).abs() < 1e-6
         );
-        let soon = posterior.predict(2, 0.1, (1.0, 0.1)).unwrap();
+        let soon = posterior.predict(2, 0.1, (1.0, 0.1), 1.0).unwrap();
         assert!(soon.precision[(0, 0)] < 50.0 && soon.precision[(0, 0)] > 1.0);
         assert!(
             soon.mean[0] > 0.9 && soon.mean[2] < 0.2,
             "each block has its own time constant"
         );
-        let late = posterior.predict(2, 1e3, (1.0, 0.1)).unwrap();
+        let late = posterior.predict(2, 1e3, (1.0, 0.1), 1.0).unwrap();
         assert!(late.mean[0].abs() < 1e-9 && (late.precision[(2, 2)] - 1.0).abs() < 1e-9);
     }
 }

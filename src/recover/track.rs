@@ -20,6 +20,10 @@ use std::sync::Arc;
 const SPARE_SYSTEMS: usize = 8;
 /// Least noise of a reading, over the variance that the representation error puts on it.
 const LEAST_NOISE: f32 = 0.01;
+/// The greatest error scale, and one over the least.
+const MOST_ERROR_SCALE: f64 = 30.0;
+/// How much of it a frame decides.
+const ERROR_SCALE_SHARE: f64 = 0.5;
 /// Noise levels are rounded to powers of this.
 const GAIN_STEP: f32 = 1.25;
 
@@ -34,6 +38,8 @@ pub struct Tracker<C> {
     systems: VecDeque<(usize, i32, System)>,
     last: Option<(u64, Posterior)>,
     last_scale: Option<f32>,
+    /// e², variance of the track's errors over their usual one
+    error_scale: f64,
     sights: Vec<Option<Sight>>,
     renderer: Renderer,
 }
@@ -69,6 +75,7 @@ impl<C: Clock> Tracker<C> {
             fused: vec![None; description.patterns.len()],
             sights: description.patterns.iter().map(|_| None).collect(),
             last_scale: None,
+            error_scale: 1.0,
             renderer: Renderer::new(
                 Arc::clone(&description),
                 Arc::clone(&model),
@@ -121,6 +128,7 @@ impl<C: Clock> Tracker<C> {
     pub fn forget(&mut self) {
         self.last = None;
         self.last_scale = None;
+        self.error_scale = 1.0;
     }
 
     /// Recovers one frame into `frame`: [`Tracker::estimate`] and [`Renderer::render`].
@@ -149,10 +157,12 @@ impl<C: Clock> Tracker<C> {
         let (scale, measurement) = &self.scaled(measurement)?;
         self.ready(measurement.pattern_set, measurement.gain)?;
         let prepared = self.clock.now_ns();
-        let (start, solution, count) = self.solve(measurement)?;
+        let (start, solution, count, error_scale) = self.solve(measurement)?;
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
         let stamp_ns = measurement.stamp_ns;
-        self.last = solution.posterior.map(|posterior| (stamp_ns, posterior));
+        let posterior = solution.posterior.map(|p| p.of_scaled(error_scale));
+        self.last = posterior.map(|posterior| (stamp_ns, posterior));
+        self.error_scale = blended(error_scale, 2.0 * solution.cost / count);
         self.last_scale = Some(*scale);
         let report = Report {
             start,
@@ -242,18 +252,20 @@ impl<C: Clock> Tracker<C> {
     fn predict(&self, measurement: &Measurement) -> Option<Belief> {
         let (stamp_ns, posterior) = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
         let elapsed_s = measurement.stamp_ns.abs_diff(*stamp_ns) as f64 * 1e-9;
-        posterior.predict(
+        let belief = posterior.predict(
             self.model.code_len(),
             elapsed_s,
             self.settings.time_constants_s,
-        )
+            self.error_scale,
+        );
+        Some(belief?.beside(self.error_scale))
     }
 
     /// Warm where there is a frame before, cold where there is none or where the track is lost.
     fn solve(
         &self,
         measurement: &Measurement,
-    ) -> Result<(StartKind, Solution, f64), MeasurementError> {
+    ) -> Result<(StartKind, Solution, f64, f64), MeasurementError> {
         let degenerate = || MeasurementError::Degenerate {
             gain: measurement.gain,
         };
@@ -271,24 +283,26 @@ impl<C: Clock> Tracker<C> {
                 .ok_or_else(degenerate)
         };
         let Some(mut warm) = self.warm(measurement, system, &readings) else {
-            return Ok((StartKind::Cold, cold()?, count));
+            let (solution, error_scale) = cold()?;
+            return Ok((StartKind::Cold, solution, count, error_scale));
         };
-        let lost = 2.0 * warm.cost > self.settings.lost_residual_ratio * count
-            || 2.0 * warm.innovation > self.settings.lost_innovation_ratio * count;
+        let usual = self.error_scale * count;
+        let lost = 2.0 * warm.cost > self.settings.lost_residual_ratio * usual
+            || 2.0 * warm.innovation > self.settings.lost_innovation_ratio * usual;
         if !lost {
-            return Ok((StartKind::Warm, warm, count));
+            return Ok((StartKind::Warm, warm, count, self.error_scale));
         }
-        let mut fresh = cold()?;
+        let (mut fresh, error_scale) = cold()?;
         let iterations = warm.iterations + fresh.iterations;
         if self
-            .prior_cost(system, &readings, &warm)
+            .prior_cost(system, &readings, &warm, error_scale)
             .is_some_and(|cost| cost < fresh.cost)
         {
             warm.iterations = iterations;
-            return Ok((StartKind::Restarted, warm, count));
+            return Ok((StartKind::Restarted, warm, count, self.error_scale));
         }
         fresh.iterations = iterations;
-        Ok((StartKind::Restarted, fresh, count))
+        Ok((StartKind::Restarted, fresh, count, error_scale))
     }
 
     /// From the frame before, as an iterated extended Kalman filter; `None` at the first frame.
@@ -318,8 +332,9 @@ impl<C: Clock> Tracker<C> {
         measurement: &Measurement,
         system: &System,
         readings: &Readings,
-    ) -> Option<Solution> {
-        let belief = Belief::prior(self.model.state_len());
+    ) -> Option<(Solution, f64)> {
+        let (k, len) = (self.model.code_len(), self.model.state_len());
+        let belief = Belief::prior(k, len, 1.0);
         let fused = self.fused[measurement.pattern_set].as_ref();
         let linear = fused.and_then(|fused| {
             fused.linear_estimate(
@@ -331,7 +346,6 @@ impl<C: Clock> Tracker<C> {
             )
         });
         let problem = Problem::new(&self.model, system, readings, &belief)?;
-        let k = self.model.code_len();
         let starts = linear
             .into_iter()
             .chain([vec![0.0; k]])
@@ -343,12 +357,32 @@ impl<C: Clock> Tracker<C> {
             self.settings.limits,
             content - 0.5 * readings.outside,
         )?;
-        best.cost.is_finite().then(|| best.with_outside(readings))
+        if !best.cost.is_finite() {
+            return None;
+        }
+        let iterations = best.iterations;
+        let best = best.with_outside(readings);
+        // once more, with the spread of errors that this frame shows
+        let error_scale = blended(1.0, 2.0 * best.cost / readings.count as f64);
+        let belief = Belief::prior(k, len, error_scale).beside(error_scale);
+        let problem = Problem::new(&self.model, system, readings, &belief)?;
+        let start: Vec<f32> = best.state[..k].iter().map(|&u| u as f32).collect();
+        let mut solution = problem.descend(&start, self.settings.limits);
+        solution.iterations += iterations;
+        let finite = solution.cost.is_finite();
+        finite.then(|| (solution.with_outside(readings), error_scale))
     }
 
     /// The cost of a warm solution had the frame been the first.
-    fn prior_cost(&self, system: &System, readings: &Readings, solution: &Solution) -> Option<f64> {
-        let belief = Belief::prior(self.model.state_len());
+    fn prior_cost(
+        &self,
+        system: &System,
+        readings: &Readings,
+        solution: &Solution,
+        error_scale: f64,
+    ) -> Option<f64> {
+        let (k, len) = (self.model.code_len(), self.model.state_len());
+        let belief = Belief::prior(k, len, error_scale).beside(error_scale);
         let code: Vec<f32> = solution.state[..self.model.code_len()]
             .iter()
             .map(|&u| u as f32)
@@ -428,6 +462,12 @@ impl Solution {
         self.innovation += 0.5 * readings.outside;
         self
     }
+}
+
+/// The next frame's error scale: of the last one and of what this frame's χ² over its readings says, in their logarithms.
+fn blended(last: f64, ratio: f64) -> f64 {
+    let ratio = ratio.clamp(1.0 / MOST_ERROR_SCALE, MOST_ERROR_SCALE);
+    (last.ln() * (1.0 - ERROR_SCALE_SHARE) + ratio.ln() * ERROR_SCALE_SHARE).exp()
 }
 
 /// The power of [`GAIN_STEP`] nearest to a gain.
