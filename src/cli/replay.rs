@@ -3,9 +3,14 @@
 use super::prior::PriorArgument;
 use super::run;
 use crate::config::ConfigArgument;
+use indicatif::ProgressBar;
 use relucent::journal::JournalError;
 use relucent::pipeline::{Replay as Source, Replayed};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often progress is shown.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Recover a measurement log: as a live sensor would send it, or as fast as possible.
 #[derive(clap::Args, Debug)]
@@ -69,8 +74,24 @@ impl Replay {
         let (pipeline, tally) = run::start(&self.prior, &config, self.out.as_deref())?;
         let stop = run::stop_on_signal();
         let mut replayed = Replayed::default();
-        let outcome = source.run(&self.log, &pipeline.ingress(), &stop, &mut replayed);
+        let bar = ProgressBar::new_spinner();
+        let ingress = pipeline.ingress();
+        let outcome = std::thread::scope(|scope| {
+            let replaying = scope.spawn(|| source.run(&self.log, &ingress, &stop, &mut replayed));
+            while !replaying.is_finished() {
+                let a = pipeline.accounts();
+                bar.set_message(format!(
+                    "{} frames offered, {} emitted",
+                    a.offered, a.emitted
+                ));
+                bar.tick();
+                std::thread::sleep(LOOK);
+            }
+            replaying.join()
+        });
+        let outcome = outcome.map_err(|_| anyhow::anyhow!("the replay panicked"))?;
         let summary = pipeline.finish();
+        bar.finish_and_clear();
         run::conclude(&tally, summary, self.json, self.sheet.as_ref())?;
         let Replayed {
             frames,

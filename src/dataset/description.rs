@@ -14,6 +14,7 @@ use super::{DatasetError, files};
 /// max_range_m = 120.0               # what lies beyond is invalid
 /// geometry = { angles = { elevation = "elevation_deg.txt", azimuth = "azimuth_deg.txt" } }
 /// returns = { intensity = "intensity" }
+/// intensity_of_1 = 100              # optional; brighter pixels saturate, as retroreflectors do
 /// timing = { stamps = "timestamps_ns.txt" }
 /// train = [0, 200]                  # optional, half-open
 /// evaluate = [200, 250]             # optional, half-open
@@ -35,6 +36,9 @@ pub struct SequenceDescription {
     pub geometry: GeometrySource,
     /// where the returns come from
     pub returns: ReturnSource,
+    /// intensity that is a return of 1; brighter pixels saturate at it
+    #[serde(default = "full_scale")]
+    pub intensity_of_1: u8,
     /// when the frames were taken
     pub timing: Timing,
     /// frames that may be trained and tuned on, half-open
@@ -47,6 +51,11 @@ pub struct SequenceDescription {
     pub origin: String,
     /// its licence
     pub licence: String,
+}
+
+/// The greatest intensity of an 8-bit image.
+fn full_scale() -> u8 {
+    u8::MAX
 }
 
 /// What a frame's values measure.
@@ -97,7 +106,7 @@ pub struct Angles {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ReturnSource {
-    /// folder of 8-bit grey PNGs in the order of the frames; return = value / 255, invalid at 0
+    /// folder of 8-bit grey PNGs in the order of the frames; return = value / `intensity_of_1`, 1 at most, invalid at 0
     Intensity(PathBuf),
     /// cosine of incidence, estimated from neighbouring ranges, times an albedo
     Slope(Slope),
@@ -178,6 +187,7 @@ impl SequenceDescription {
             ReturnSource::Constant(value) => positive("constant", value.into(), 1e3)?,
             ReturnSource::Intensity(_) => {}
         }
+        positive("intensity_of_1", self.intensity_of_1.into(), 255.0)?;
         if let Timing::RateHz(rate) = self.timing {
             positive("rate_hz", rate, 1e6)?;
         }

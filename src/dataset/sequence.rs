@@ -166,7 +166,8 @@ impl Sequence {
                     if value == 0 {
                         image.clear(pixel); // what returned nothing has no range either
                     } else if image.valid[pixel] {
-                        image.returns[pixel] = f32::from(value) / 255.0;
+                        let one = self.description.intensity_of_1;
+                        image.returns[pixel] = f32::from(value.min(one)) / f32::from(one);
                     }
                 }
             }

@@ -353,6 +353,7 @@ fn histograms(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Pose;
     use bytes::Bytes;
     use prost::Message;
 
@@ -406,7 +407,10 @@ mod tests {
             gain: 0.5,
             missing: vec![2],
             y: (0..10).map(|v| v as f32).collect(),
-            pose: None,
+            pose: Some(Pose {
+                position: [1.0, 2.0, 3.0],
+                rotation: [0.0, 0.0, 0.0, 1.0],
+            }),
         };
         let message = sensor.measurement_message(&measurement);
         assert_eq!(sensor.measurement(&message).unwrap(), measurement);

@@ -58,8 +58,8 @@ impl Renderer {
         self.model.generate(state, at, &mut generated);
         self.model.correct(state, &mut correction);
         self.add_remainder(&generated, estimate.scale, measurement, &mut correction);
-        self.model
-            .take_in(&correction, self.half_trust, &mut generated);
+        let half_trust = self.half_trust * estimate.error_scale.sqrt();
+        self.model.take_in(&correction, half_trust, &mut generated);
         generated.iter_mut().for_each(|x| *x *= estimate.scale);
         self.description
             .knots

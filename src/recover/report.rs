@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// how the representation error is treated
     pub error: ErrorModel,
-    /// return, at the prior's mean return, of a pixel that takes in half of the error found: darker ones take in less
+    /// return, at the prior's mean return and where errors are as large as usual, of a pixel that takes in half of the
+    /// error found: darker ones take in less
     pub half_trust_return: f32,
     /// time constants of u and c, s: how long a frame's code and error go on to speak for later frames
     pub time_constants_s: (f64, f64),
@@ -32,7 +33,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             error: ErrorModel::Directions,
-            half_trust_return: 0.1,
+            half_trust_return: 0.15,
             time_constants_s: (1.6, 1.0),
             limits: Limits::default(),
             random_starts: 2,
@@ -96,4 +97,6 @@ pub struct Estimate {
     pub state: Vec<f32>,
     /// what the frame's returns are divided by to be at the prior's mean return
     pub scale: f32,
+    /// e², variance of the frame's errors over their usual one
+    pub error_scale: f32,
 }

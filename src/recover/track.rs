@@ -182,6 +182,7 @@ impl<C: Clock> Tracker<C> {
             report,
             state,
             scale: *scale,
+            error_scale: error_scale as f32,
         })
     }
 
