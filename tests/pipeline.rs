@@ -411,3 +411,45 @@ fn a_log_that_is_being_written_can_be_read_up_to_half_a_second_before() {
     let (count, error) = read(&out);
     assert!(count == 41 && error.is_none());
 }
+
+#[test]
+fn a_new_description_comes_before_its_frames_and_after_the_old_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("one.mcap");
+    record(&log, 1, 8);
+    let (events, outlet) = collect();
+    let pipeline = Pipeline::start(
+        &PRIOR,
+        &Settings::default(),
+        Options::default(),
+        vec![outlet],
+    )
+    .unwrap();
+    let door = pipeline.ingress();
+    for turn in 0..6 {
+        for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
+            match Topic::parse(&entry.channel.topic).unwrap().0 {
+                Topic::Description => {
+                    let mut message = v1::SensorDescription::decode(entry.data).unwrap();
+                    message.frame_id = format!("mast {turn}");
+                    door.offer_now(Payload::SensorMessage(Box::new(message)));
+                }
+                Topic::Measurement => door.offer_now(Payload::MeasurementBytes(entry.data)),
+                _ => {}
+            }
+        }
+    }
+    pipeline.finish();
+    let (mut described, mut frames) = (vec![], 0);
+    for event in events.lock().unwrap().iter() {
+        match event {
+            Event::Described(sensor) => described.push(sensor.frame_id.clone()),
+            Event::Frame(frame) => {
+                assert_eq!(Some(&frame.sensor.frame_id), described.last());
+                frames += 1;
+            }
+            Event::Rejected(rejection) => panic!("{rejection:?}"),
+        }
+    }
+    assert_eq!((described.len(), frames), (6, 48));
+}

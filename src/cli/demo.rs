@@ -5,6 +5,7 @@ use super::run;
 use crate::config::ConfigArgument;
 use relucent::frame::{Geometry, RangeImage};
 use relucent::pipeline::{Exposure, Ingress, Offer, Payload, VirtualStream};
+use relucent::prior::Prior;
 use relucent::sim::{self, Family};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,9 +49,10 @@ impl Demo {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        let (pipeline, tally) = run::start(&self.prior, &config, Some(&self.out))?;
+        let prior = Arc::new(self.prior.load()?);
+        let (pipeline, tally) = run::start(&prior, &config, Some(&self.out))?;
         let stop = run::stop_on_signal();
-        self.offer(&pipeline.ingress(), &stop)?;
+        self.offer(&prior, &pipeline.ingress(), &stop)?;
         let summary = pipeline.finish();
         run::conclude(&tally, summary, self.json, Some(&self.sheet))?;
         eprintln!("depth log: {}", self.out.display());
@@ -58,8 +60,7 @@ impl Demo {
     }
 
     /// Simulates and measures at 30 Hz, in real time: latency counts from the moment a frame is due.
-    fn offer(&self, ingress: &Ingress, stop: &AtomicBool) -> anyhow::Result<()> {
-        let prior = self.prior.load()?;
+    fn offer(&self, prior: &Prior, ingress: &Ingress, stop: &AtomicBool) -> anyhow::Result<()> {
         let exposure = Exposure {
             ratio: self.ratio,
             ..Exposure::default()
@@ -71,7 +72,7 @@ impl Demo {
         let mut truth = RangeImage::default();
         scene.cast(&rays, 0.0, sim::MAX_RANGE, &mut truth);
         let mut stream =
-            VirtualStream::new("demo", geometry, &prior, sim::MAX_RANGE, exposure, &truth)?;
+            VirtualStream::new("demo", geometry, prior, sim::MAX_RANGE, exposure, &truth)?;
         let sensor = stream.sensor();
         ingress.offer_now(Payload::Sensor(Box::new((**sensor).clone())));
         let id = Arc::clone(&sensor.id);

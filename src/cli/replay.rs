@@ -7,6 +7,8 @@ use indicatif::ProgressBar;
 use relucent::journal::JournalError;
 use relucent::pipeline::{Replay as Source, Replayed};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often progress is shown.
@@ -71,7 +73,8 @@ impl Replay {
             again: self.r#loop,
         };
         relucent::journal::Reader::open(&self.log)?; // before --out is emptied
-        let (pipeline, tally) = run::start(&self.prior, &config, self.out.as_deref())?;
+        let prior = Arc::new(self.prior.load()?);
+        let (pipeline, tally) = run::start(&prior, &config, self.out.as_deref())?;
         let stop = run::stop_on_signal();
         let mut replayed = Replayed::default();
         let bar = ProgressBar::new_spinner();
@@ -91,6 +94,13 @@ impl Replay {
         });
         let outcome = outcome.map_err(|_| anyhow::anyhow!("the replay panicked"))?;
         let summary = pipeline.finish();
+        if replayed.frames == 0 && outcome.is_ok() && !stop.load(Ordering::Relaxed) {
+            anyhow::bail!(
+                "expected measurements on topics /relucent/SENSOR/measurement within the part asked for of {}, found none; \
+                 `relucent info` shows its topics",
+                self.log.display()
+            );
+        }
         bar.finish_and_clear();
         run::conclude(&tally, summary, self.json, self.sheet.as_ref())?;
         let Replayed {

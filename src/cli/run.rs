@@ -1,11 +1,11 @@
 //! What every command that runs the pipeline shares.
 
-use super::prior::PriorArgument;
 use super::tally::Tally;
 use crate::config::Config;
 use anyhow::Context;
 use relucent::clock::Monotonic;
 use relucent::pipeline::{LogSink, Outlet, Pipeline, Summary};
+use relucent::prior::Prior;
 use relucent::report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,19 +13,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A pipeline with a tally and, where asked for, a log.
 pub(crate) fn start(
-    prior: &PriorArgument,
+    prior: &Arc<Prior>,
     config: &Config,
     log: Option<&Path>,
 ) -> anyhow::Result<(Pipeline, Tally)> {
-    let prior = Arc::new(prior.load()?);
+    let (tally, outlets) = outlets(config, log)?;
+    let pipeline = Pipeline::start(prior, &config.recover, config.pipeline, outlets)?;
+    Ok((pipeline, tally))
+}
+
+/// A tally, and the outlets of a pipeline: to it and, where asked for, to a log.
+pub(crate) fn outlets(config: &Config, log: Option<&Path>) -> anyhow::Result<(Tally, Vec<Outlet>)> {
     let tally = Tally::default();
     let mut outlets = vec![tally.outlet()];
     if let Some(path) = log {
         let sink = LogSink::create(path, config.log, Monotonic::default())?;
         outlets.push(Outlet::waiting(&path.display().to_string(), sink));
     }
-    let pipeline = Pipeline::start(&prior, &config.recover, config.pipeline, outlets)?;
-    Ok((pipeline, tally))
+    Ok((tally, outlets))
 }
 
 /// Shows what a run came to: one JSON object or tables on stdout, files and complaints on stderr.

@@ -2,10 +2,7 @@
 
 use super::prior::PriorArgument;
 use super::run;
-use super::tally::Tally;
 use crate::config::ConfigArgument;
-use relucent::clock::Monotonic;
-use relucent::pipeline::{LogSink, Outlet};
 use relucent::serve::{Address, Server};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,13 +33,8 @@ impl Serve {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        let tally = Tally::default();
-        let mut outlets = vec![tally.outlet()];
-        if let Some(path) = &self.out {
-            let sink = LogSink::create(path, config.log, Monotonic::default())?;
-            outlets.push(Outlet::waiting(&path.display().to_string(), sink));
-        }
         let prior = Arc::new(self.prior.load()?);
+        let (tally, outlets) = run::outlets(&config, self.out.as_deref())?;
         let server = Server::bind(
             &self.listen,
             &prior,

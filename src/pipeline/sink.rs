@@ -15,7 +15,8 @@ use std::time::Duration;
 /// How long a sink is left alone at most.
 const IDLE: Duration = Duration::from_millis(200);
 
-/// What leaves the pipeline. A sensor's events come in the order of its frames.
+/// What leaves the pipeline. A sensor's frames come in their order, each description before its first frame; what is refused
+/// may overtake them.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// a sensor's first frame, or its first under another description, is about to come

@@ -110,7 +110,6 @@ impl Worker {
                 sets = d.patterns.len(),
                 "sensor described"
             );
-            self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
             tracks.insert(Arc::clone(&job.sensor.id), track);
         }
         let Some(track) = tracks.get_mut(&job.sensor.id) else {
@@ -155,6 +154,7 @@ pub(super) struct Finisher {
 
 impl Finisher {
     pub(super) fn run(mut self, recovered: &Receiver<Recovered>) {
+        let mut described: HashMap<Arc<str>, Arc<Sensor>> = HashMap::new();
         for Recovered {
             mut job,
             estimate,
@@ -173,6 +173,10 @@ impl Finisher {
             let mut report = estimate.report;
             report.timing.render_ns = times.latency.render_ns;
             self.latency.record(&times.latency);
+            let last = described.insert(Arc::clone(&job.sensor.id), Arc::clone(&job.sensor));
+            if last.is_none_or(|last| !Arc::ptr_eq(&last, &job.sensor)) {
+                self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
+            }
             self.ledger.emit();
             self.sinks.send(&Event::Frame(Arc::new(Frame {
                 sensor: job.sensor,
