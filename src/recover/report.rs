@@ -21,9 +21,9 @@ pub struct Settings {
     pub random_starts: usize,
     /// residual ratio at which a cold start is content with what it has and tries no further code
     pub content_ratio: f64,
-    /// residual ratio above which a warm track counts as lost
+    /// residual ratio, over the track's error scale, above which a warm track counts as lost
     pub lost_residual_ratio: f64,
-    /// innovation ratio above which a warm track counts as lost
+    /// innovation ratio, over the track's error scale, above which a warm track counts as lost
     pub lost_innovation_ratio: f64,
     /// carry nothing from frame to frame
     pub always_cold: bool,
@@ -76,7 +76,7 @@ pub struct Report {
     pub stop: StopReason,
     /// linear systems solved, over all starts
     pub iterations: usize,
-    /// ½‖whitened residual‖² + ½‖v − v⁻‖²_Ω at the estimate
+    /// ½‖whitened residual‖² + ½e²‖v − v⁻‖²_Ω at the estimate, e² the track's error scale, see [`Estimate::error_scale`]
     pub cost: f64,
     /// χ² of the estimate over the number of readings: about 1 where the model holds
     pub residual_ratio: f64,
