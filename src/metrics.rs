@@ -88,6 +88,82 @@ impl RangeErrors {
     }
 }
 
+/// Errors beside the σ that was said of them, pixel by pixel; images are added one by one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Coverage {
+    /// (σ, |error|), m
+    pairs: Vec<(f32, f32)>,
+}
+
+/// How many errors lie within what was said of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CoverageSummary {
+    /// pixels counted
+    pub pixels: usize,
+    /// share of errors within 1 σ and within 2 σ
+    pub within: [f64; 2],
+    /// the same of each tenth of the pixels, those of the least σ first
+    pub deciles: Vec<[f64; 2]>,
+    /// median σ of each tenth, m
+    pub sigma_m: Vec<f64>,
+}
+
+impl Coverage {
+    /// Counts in one frame; nothing where it says no σ. Errors are those of [`RangeErrors`].
+    ///
+    /// # Panics
+    /// Where the images differ in size.
+    pub fn add(&mut self, recovered: &RangeImage, truth: &RangeImage, max_range: f32) {
+        assert_eq!(
+            (recovered.rows, recovered.cols),
+            (truth.rows, truth.cols),
+            "rows, cols"
+        );
+        for (i, &sigma) in recovered.range_sigma.iter().enumerate() {
+            if truth.valid[i] && (0.0..=max_range).contains(&truth.range[i]) {
+                let error = recovered.range[i].clamp(0.0, max_range) - truth.range[i];
+                self.pairs.push((sigma, error.abs()));
+            }
+        }
+    }
+
+    /// Counts in what another has counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.pairs.extend_from_slice(&other.pairs);
+    }
+
+    /// (σ, |error|) of each pixel, m, the least σ first.
+    pub fn into_sorted(mut self) -> Vec<(f32, f32)> {
+        self.pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        self.pairs
+    }
+
+    /// The shares; not a number where there was nothing to count.
+    pub fn summary(self) -> CoverageSummary {
+        let pairs = self.into_sorted();
+        let within = |pairs: &[(f32, f32)]| {
+            [1.0, 2.0].map(|times| {
+                let inside = pairs.iter().filter(|(s, e)| *e <= times * s).count();
+                inside as f64 / pairs.len() as f64
+            })
+        };
+        let tenths: Vec<&[(f32, f32)]> = (0..10)
+            .map(|d| &pairs[d * pairs.len() / 10..(d + 1) * pairs.len() / 10])
+            .collect();
+        let middle = |tenth: &&[(f32, f32)]| {
+            tenth
+                .get(tenth.len() / 2)
+                .map_or(f64::NAN, |(s, _)| f64::from(*s))
+        };
+        CoverageSummary {
+            pixels: pairs.len(),
+            within: within(&pairs),
+            deciles: tenths.iter().map(|tenth| within(tenth)).collect(),
+            sigma_m: tenths.iter().map(middle).collect(),
+        }
+    }
+}
+
 /// The middle value, the upper one of two; `None` of nothing.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
@@ -105,6 +181,7 @@ mod tests {
             range: range.to_vec(),
             returns: vec![0.5; 4],
             valid: valid.to_vec(),
+            range_sigma: vec![],
         }
     }
 
@@ -123,6 +200,22 @@ mod tests {
         let mut twice = errors;
         twice.merge(&errors);
         assert_eq!(twice.range_rmse_m(), errors.range_rmse_m());
+    }
+
+    #[test]
+    fn coverage_counts_errors_within_what_was_said() {
+        let truth = image([2.0, 10.0, 5.0, 40.0], [true, true, true, true]);
+        let mut recovered = image([3.0, 8.5, 5.1, 1.0], [true; 4]);
+        let mut coverage = Coverage::default();
+        coverage.add(&recovered, &truth, 12.0);
+        assert!(coverage.clone().summary().within[0].is_nan(), "no σ");
+        recovered.range_sigma = vec![0.4, 1.0, 0.2, 9.0];
+        coverage.add(&recovered, &truth, 12.0); // errors 1, 1.5 and 0.1, the fourth beyond κ_J
+        let summary = coverage.summary();
+        assert_eq!(summary.pixels, 3);
+        assert_eq!(summary.within, [1.0 / 3.0, 2.0 / 3.0]);
+        assert_eq!(summary.deciles.len(), 10);
+        assert_eq!(summary.deciles[9], [0.0, 1.0], "the largest σ");
     }
 
     #[test]

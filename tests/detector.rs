@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use relucent::frame::{Knots, Measurement, RangeImage};
 use relucent::sensing::{
-    Binning, Dense, Hadamard, HistogramError, Operator, Pattern, SensorDescription,
+    Binning, Dense, Fourier, Hadamard, HistogramError, Mask, Operator, Pattern, SensorDescription,
 };
 use relucent::sim::{DetectorError, Noise, PhotonCounting, VirtualSensor};
 
@@ -22,6 +22,8 @@ fn description(range_power: u8) -> SensorDescription {
         patterns: vec![
             Pattern::Hadamard(Hadamard::random(PIXELS, 20, 1).unwrap()),
             Pattern::Dense(Dense::gaussian(20, PIXELS, 2).unwrap()),
+            Pattern::Mask(Mask::random(PIXELS, 20, 3).unwrap()),
+            Pattern::Fourier(Fourier::random(ROWS, COLS, 20, 4).unwrap()),
         ],
         noise: vec![2.0, 0.6, 0.0, 0.6, 1.0, -0.3, 0.0, -0.3, 3.0],
         s_min: 0.01,
@@ -86,7 +88,7 @@ fn difference<'a>(a: &'a [f32], b: &'a [f32]) -> impl Iterator<Item = f32> + 'a 
 
 #[test]
 fn without_noise_it_is_the_operator() {
-    for set in [0, 1] {
+    for set in 0..4 {
         let measurement = measure(Noise::None, 0.0, 2, set, 1);
         assert_eq!(measurement.y, truth(&description(2), &scene(), set));
         assert_eq!(measurement.pattern_set, set);
@@ -123,7 +125,7 @@ fn gaussian_noise_has_the_covariance_it_states() {
 #[test]
 fn bright_photons_measure_what_the_operator_does() {
     for range_power in [0, 2] {
-        for set in [0, 1] {
+        for set in 0..4 {
             let photons = Noise::Photons(counting(range_power, 1e8, 1000.0));
             let y = measure(photons, 0.0, range_power, set, 3).y;
             let truth = truth(&description(range_power), &scene(), set);
@@ -238,8 +240,8 @@ fn names_what_cannot_be_measured() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut measure = |image: &RangeImage, set| sensor.measure(image, set, &mut rng);
     assert_eq!(
-        measure(&scene(), 2),
-        Err(DetectorError::Set { sets: 2, got: 2 })
+        measure(&scene(), 4),
+        Err(DetectorError::Set { sets: 4, got: 4 })
     );
     assert!(matches!(
         measure(&RangeImage::empty(COLS, ROWS), 0),
@@ -253,4 +255,18 @@ fn names_what_cannot_be_measured() {
     endless.range[0] = f32::INFINITY;
     endless.range[1] = f32::NAN;
     assert!(measure(&endless, 0).is_ok());
+}
+
+#[test]
+fn photons_of_a_moving_scene_are_refused() {
+    let photons = Noise::Photons(counting(2, 1e4, 1.0));
+    let sensor = VirtualSensor::new(description(2), photons, 0.0).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    assert_eq!(
+        sensor.measure_moving(&[scene(), scene()], 0, &mut rng),
+        Err(DetectorError::Photons {
+            moments: 2,
+            pixels: 0.0
+        })
+    );
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use relucent::sensing::{Dense, Hadamard, Operator};
+use relucent::sensing::{Blocks, Dense, Fourier, Hadamard, Mask, Operator};
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter()
@@ -49,5 +49,28 @@ proptest! {
     #[test]
     fn dense(pixels in 1usize..100, readings in 1usize..40, seed in 0u64..1000) {
         check(&Dense::gaussian(readings, pixels, seed).unwrap(), seed)?;
+    }
+
+    #[test]
+    fn mask(pixels in 1usize..200, readings in 1usize..40, seed in 0u64..1000) {
+        check(&Mask::random(pixels, readings, seed).unwrap(), seed)?;
+    }
+
+    #[test]
+    fn identity(pixels in 1usize..100, seed in 0u64..1000) {
+        check(&Mask::all(pixels).unwrap(), seed)?;
+    }
+
+    #[test]
+    fn blocks(down in 1usize..8, across in 1usize..8, side in 1usize..6, seed in 0u64..1000) {
+        check(&Blocks::new(down * side, across * side, side).unwrap(), seed)?;
+    }
+
+    #[test]
+    fn fourier(rows in 1usize..16, cols in 1usize..16, share in 0.0..1.0, seed in 0u64..1000) {
+        let readings = (share * (rows * cols) as f64) as usize | 1; // an odd number always can be
+        if readings <= rows * cols {
+            check(&Fourier::random(rows, cols, readings, seed).unwrap(), seed)?;
+        }
     }
 }

@@ -24,7 +24,7 @@ fn small() -> Prior {
         rows: 8,
         cols: 8,
         knots: vec![0.0, 1.0],
-        mean_return: 0.25,
+        rms_return: 0.3,
         provenance: Provenance {
             command: "none".to_owned(),
             earlier: vec!["before".to_owned()],
@@ -46,6 +46,7 @@ fn small() -> Prior {
             directions: Matrix::new(2, outputs, values(2 * outputs)),
             variances: vec![1.0, 0.5],
             remainder: vec![0.1; outputs],
+            correlation: Matrix::new(2, 2, vec![0.5, 0.6, 0.0, 0.9]),
         },
         moments: SecondMoments {
             mean: values(outputs),
@@ -125,6 +126,13 @@ fn faults_are_named() {
         changed("error.variances", Some((vec![2], vec![1.0, -1.0]))),
         "expected values > 0 in tensor `error.variances`, found -1 at position 1"
     );
+    assert_eq!(
+        changed(
+            "error.correlation",
+            Some((vec![2, 2], vec![0.5, 0.5, 1.0, 0.5]))
+        ),
+        "expected correlations within [0, 1) in tensor `error.correlation`, found 1 at position 2"
+    );
     assert!(changed("code.factor", Some((vec![3, 3], vec![1.0; 9]))).contains("lower triangular"));
 }
 
@@ -137,7 +145,7 @@ fn another_version_is_named() {
         .unwrap();
     other[at + 10] = b'7';
     let error = Prior::from_bytes(&other).unwrap_err().to_string();
-    assert_eq!(error, "expected prior format version 2, found 7");
+    assert_eq!(error, "expected prior format version 3, found 7");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How a virtual sensor measures, on the command line.
 
 use relucent::pipeline::Exposure;
+use relucent::sim::Imperfections;
 
 /// The virtual sensor.
 #[derive(clap::Args, Debug)]
@@ -20,6 +21,12 @@ pub(crate) struct ExposureArguments {
     /// Share of readings that are lost
     #[arg(long, default_value_t = 0.0)]
     missing: f32,
+    /// Standard deviation of g, where all readings of a frame are scaled by 1 + g
+    #[arg(long, default_value_t = 0.0)]
+    gain_error: f32,
+    /// Pixels by which the patterns lie beside where they should
+    #[arg(long, default_value_t = 0.0)]
+    misregistered: f32,
     /// Seed of scene, patterns and noise
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -31,7 +38,12 @@ impl ExposureArguments {
             ratio: self.ratio,
             sets: self.sets,
             noise: self.noise,
-            missing: self.missing,
+            imperfections: Imperfections {
+                rolling_s: 0.0,
+                gain_error: self.gain_error,
+                misregistered: self.misregistered,
+                missing: self.missing,
+            },
             seed: self.seed,
         }
     }

@@ -1,11 +1,20 @@
 //! Floor 4: one command a file.
 
+mod base64;
+mod comparison;
 mod demo;
 mod encode;
 mod eval;
 mod exposure;
+mod imperfections;
 mod info;
 mod info_log;
+mod landscape;
+mod landscape_plot;
+mod method;
+mod obstacles;
+mod page;
+mod page_plot;
 mod prior;
 mod recorded;
 mod replay;
@@ -47,6 +56,8 @@ enum Command {
     Send(send::Send),
     Info(info::Info),
     Eval(eval::Eval),
+    Landscape(landscape::Landscape),
+    Obstacles(obstacles::Obstacles),
     #[cfg(feature = "train")]
     Train(train::Train),
 }
@@ -63,6 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Send(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Landscape(command) => command.run(),
+        Command::Obstacles(command) => command.run(),
         #[cfg(feature = "train")]
         Command::Train(command) => command.run(),
     }

@@ -12,6 +12,12 @@ pub(crate) fn split(argument: &str) -> (&Path, Option<&Path>) {
     }
 }
 
+/// What a sequence is called: its TOML file without folder and extension.
+pub(crate) fn name(argument: &str) -> String {
+    let name = split(argument).0.file_stem().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// Opens a sequence of images.
 pub(crate) fn open(argument: &str) -> anyhow::Result<Sequence> {
     let (toml, root) = split(argument);

@@ -29,6 +29,10 @@ pub(crate) struct Simulate {
     /// Frames a second
     #[arg(long, default_value_t = RATE_HZ)]
     rate: f64,
+    /// Show a frame's patterns one after another over the whole interval between frames, while the scene moves; the truth
+    /// and the stamp are those of the middle
+    #[arg(long)]
+    rolling: bool,
     /// Where the log goes (MCAP)
     #[arg(long)]
     out: PathBuf,
@@ -42,12 +46,15 @@ impl Simulate {
             self.rate
         );
         let prior = self.prior.load()?;
-        let exposure = self.exposure.exposure();
+        let mut exposure = self.exposure.exposure();
+        if self.rolling {
+            exposure.imperfections.rolling_s = (1.0 / self.rate) as f32;
+        }
         let scene = sim::held_out(self.scene, exposure.seed as u32);
         let rays = sim::rays(prior.rows, prior.cols);
         let (horizontal, vertical) = sim::FIELD_OF_VIEW;
         let geometry = Geometry::centred(horizontal, vertical);
-        let mut truth = RangeImage::default();
+        let (mut truth, mut moments) = (RangeImage::default(), vec![]);
         scene.cast(&rays, 0.0, sim::MAX_RANGE, &mut truth);
         let name = &self.exposure.sensor;
         let mut stream =
@@ -61,7 +68,9 @@ impl Simulate {
             }
             let time_s = f64::from(index) / self.rate;
             scene.cast(&rays, time_s as f32, sim::MAX_RANGE, &mut truth);
-            stream.record(&truth, (time_s * 1e9) as u64, &mut log)?;
+            let imperfections = &exposure.imperfections;
+            imperfections.expose(&scene, &rays, time_s as f32, &mut moments);
+            stream.record_moving(&truth, &moments, (time_s * 1e9) as u64, &mut log)?;
             bar.inc(1);
         }
         log.finish()?;

@@ -72,7 +72,7 @@ pub fn basins(
                 ..sim::measure(&description, index % 8, &truth, 0.005, &mut rng)
             };
             knots.split(&truth, &mut x);
-            prior.scale_to_mean_return(&mut x);
+            prior.scale_to_known_return(&mut x);
             let informed = tracker.warm_cost_from(&measurement, &prior.encode(&x))?;
             let report = tracker.recover(&measurement, &mut frame)?;
             restarted += usize::from(report.start == StartKind::Restarted);

@@ -1,11 +1,11 @@
-//! Recovery against the number of measurements, cold and tracked, the error modelled and not.
+//! Recovery of x₀ against the number of measurements, cold and tracked, the error modelled and not.
 
 use super::EvalError;
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::{RangeErrors, RangeSummary, median};
 use crate::prior::Prior;
-use crate::recover::{ErrorModel, Settings, StartKind, Tracker};
+use crate::recover::{ErrorModel, Refine, Settings, StartKind, Tracker};
 use crate::sensing::SensorDescription;
 use crate::sim::{self, Split};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -135,21 +135,25 @@ fn row(
             solve_ms: vec![],
         })
     };
-    let mut cold = method(Settings {
-        always_cold: true,
+    let tracked = Settings {
+        refine: Refine::NONE, // the bars are for x₀
         ..options.settings.clone()
-    })?;
-    let mut white = method(Settings {
+    };
+    let cold = Settings {
         always_cold: true,
+        ..tracked
+    };
+    let white = Settings {
         error: ErrorModel::White,
-        ..options.settings.clone()
-    })?;
-    let mut tracked = method(options.settings.clone())?;
+        ..cold
+    };
+    let (mut cold, mut white) = (method(cold)?, method(white)?);
+    let mut tracked = method(tracked)?;
     let (mut iterations, mut solve_ms, mut restarted) = (vec![], vec![], (0, 0));
     let mut frame = RangeImage::default();
     for index in 0..options.frames {
         tracked.tracker.forget();
-        let (lead_in, last, truth) = sequence(&description, options, index, prior)?;
+        let (lead_in, last, truth) = measured(&description, options, index);
         for measurement in &lead_in {
             let report = tracked.tracker.recover(measurement, &mut frame)?;
             restarted.1 += 1;
@@ -197,14 +201,29 @@ impl Method {
     }
 }
 
-/// The measurements of a held-out scene: those before, the one that is scored, and its truth.
-fn sequence(
+/// [`sequence`] of a sensor that measures as it should.
+pub(super) fn measured(
     description: &SensorDescription,
     options: &Options,
     index: usize,
-    prior: &Prior,
-) -> Result<(Vec<Measurement>, Measurement, RangeImage), EvalError> {
-    let rays = sim::rays(prior.rows, prior.cols);
+) -> (Vec<Measurement>, Measurement, RangeImage) {
+    let mut measure = |set, truth: &RangeImage, rng: &mut ChaCha8Rng| {
+        sim::measure(description, set, truth, options.noise, rng)
+    };
+    sequence(description, options, index, &mut measure)
+}
+
+/// What a frame reads with a pattern set, without sequence number and stamp.
+pub(super) type Measure<'a> = &'a mut dyn FnMut(usize, &RangeImage, &mut ChaCha8Rng) -> Measurement;
+
+/// What `measure` makes of scene number `index`: the measurements before, the one that is scored, and its truth.
+pub(super) fn sequence(
+    description: &SensorDescription,
+    options: &Options,
+    index: usize,
+    measure: Measure<'_>,
+) -> (Vec<Measurement>, Measurement, RangeImage) {
+    let rays = sim::rays(description.rows, description.cols);
     let scene = sim::scene(options.split, index as u64);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     rng.set_stream(index as u64);
@@ -213,26 +232,20 @@ fn sequence(
         .map(|frame| {
             let time_s = frame as f64 / options.rate_hz;
             scene.cast(&rays, time_s as f32, sim::MAX_RANGE, &mut truth);
-            let measurement = sim::measure(
-                description,
-                (index + frame) % options.sets,
-                &truth,
-                options.noise,
-                &mut rng,
-            );
+            let set = (index + frame) % description.patterns.len();
             Measurement {
                 sequence: frame as u64,
                 stamp_ns: (time_s * 1e9) as u64,
-                ..measurement
+                ..measure(set, &truth, &mut rng)
             }
         })
         .collect();
     let last = measurements.pop().unwrap_or_default();
-    Ok((measurements, last, truth))
+    (measurements, last, truth)
 }
 
 /// Mean of a − b and its standard error; frames without any true return do not count.
-fn paired(a: &[f64], b: &[f64]) -> (f64, f64) {
+pub(super) fn paired(a: &[f64], b: &[f64]) -> (f64, f64) {
     let differences: Vec<f64> = a
         .iter()
         .zip(b)

@@ -77,7 +77,7 @@ fn representation(
     for image in images {
         let image = image?;
         knots.split(&image, &mut x);
-        prior.scale_to_mean_return(&mut x);
+        prior.scale_to_known_return(&mut x);
         decoder.decode(&prior.encode(&x), &mut activations, &mut decoded);
         let rivals = [k, usize::MAX].map(|count| prior.principal_projection(&x, count));
         for (errors, x) in errors.iter_mut().zip([&decoded, &rivals[0], &rivals[1]]) {

@@ -15,6 +15,8 @@ pub struct RangeImage {
     pub returns: Vec<f32>,
     /// whether the pixel's range can be relied on, (rows·cols)
     pub valid: Vec<bool>,
+    /// standard deviation of each pixel's range, m, (rows·cols); empty where nothing was asked or is known of it
+    pub range_sigma: Vec<f32>,
 }
 
 impl RangeImage {
@@ -27,6 +29,7 @@ impl RangeImage {
             range: vec![0.0; pixels],
             returns: vec![0.0; pixels],
             valid: vec![false; pixels],
+            range_sigma: vec![],
         }
     }
 

@@ -185,7 +185,7 @@ mod tests {
             channels in 2usize..9,
         ) {
             let knots = Knots::even(channels, 30.0).unwrap();
-            let image = RangeImage { rows: 3, cols: 4, range: ranges, returns, valid: vec![true; 12] };
+            let image = RangeImage { rows: 3, cols: 4, range: ranges, returns, valid: vec![true; 12], range_sigma: vec![] };
             let mut x = vec![0.0; channels * 12];
             knots.split(&image, &mut x);
             let mut back = RangeImage::empty(3, 4);

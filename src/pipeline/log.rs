@@ -148,6 +148,7 @@ pub fn depth_message(frame: &Frame) -> v1::DepthFrame {
         recovery: Some(report_message(&frame.report)),
         latency: Some(latency_message(&frame.latency)),
         pose: frame.measurement.pose.as_ref().map(wire::pose_message),
+        range_sigma_m: wire::pack_f32s(frame.image.range_sigma.iter().copied()),
     }
 }
 
@@ -170,6 +171,8 @@ fn report_message(report: &Report) -> v1::RecoveryReport {
         residual_ratio: report.residual_ratio,
         innovation_ratio: report.innovation_ratio,
         code: wire::pack_f32s(report.code.iter().copied()),
+        unexplained: report.unexplained,
+        untrusted: report.untrusted,
     }
 }
 

@@ -14,6 +14,7 @@ mod import;
 mod latency;
 mod ledger;
 mod log;
+mod pattern;
 mod queue;
 mod recording;
 mod replay;
@@ -26,6 +27,7 @@ pub use import::{Field, Import, ImportDescription, ImportError, ImportReturns, a
 pub use latency::{Latency, Quantiles, Stage};
 pub use ledger::{Accounts, Cause};
 pub use log::{LogOptions, LogSink, depth_message, truth_message};
+pub use pattern::PatternError;
 pub use queue::Policy;
 pub use recording::{Exposure, RecordingError, VirtualStream};
 pub use replay::{Replay, Replayed};

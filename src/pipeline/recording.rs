@@ -6,7 +6,7 @@ use crate::frame::{Geometry, Measurement, RangeImage};
 use crate::journal::{JournalError, Topic, Writer};
 use crate::prior::Prior;
 use crate::sensing::Operator;
-use crate::sim::{self, DetectorError, Noise, SensorError, VirtualSensor};
+use crate::sim::{self, DetectorError, Imperfections, Noise, SensorError, VirtualSensor};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub struct Exposure {
     pub sets: usize,
     /// standard deviation of a reading's noise over the first frame's mean |y|
     pub noise: f32,
-    /// share of readings that are lost, in [0, 1)
-    pub missing: f32,
+    /// how the sensor falls short of its description
+    pub imperfections: Imperfections,
     /// seed of patterns and noise
     pub seed: u64,
 }
@@ -34,7 +34,7 @@ impl Default for Exposure {
             ratio: 0.05,
             sets: 8,
             noise: 0.005,
-            missing: 0.0,
+            imperfections: Imperfections::default(),
             seed: 1,
         }
     }
@@ -120,8 +120,11 @@ impl VirtualStream {
             .noise
             .iter_mut()
             .for_each(|v| *v *= sigma * sigma);
-        let detector =
-            VirtualSensor::new(description.clone(), Noise::Sigma(sigma), exposure.missing)?;
+        let detector = VirtualSensor::imperfect(
+            description.clone(),
+            Noise::Sigma(sigma),
+            exposure.imperfections,
+        )?;
         Ok(Self {
             sensor: Arc::new(Sensor::new(id, geometry, Arc::new(description))),
             detector,
@@ -150,8 +153,17 @@ impl VirtualStream {
         frame: &RangeImage,
         stamp_ns: u64,
     ) -> Result<Measurement, RecordingError> {
+        self.measure_moving(std::slice::from_ref(frame), stamp_ns)
+    }
+
+    /// Measures the next frame of a scene that moves while the patterns are shown, as [`VirtualSensor::measure_moving`].
+    fn measure_moving(
+        &mut self,
+        moments: &[RangeImage],
+        stamp_ns: u64,
+    ) -> Result<Measurement, RecordingError> {
         let set = self.next as usize % self.exposure.sets;
-        let measurement = self.detector.measure(frame, set, &mut self.rng)?;
+        let measurement = self.detector.measure_moving(moments, set, &mut self.rng)?;
         self.next += 1;
         Ok(Measurement {
             sequence: self.next - 1,
@@ -170,12 +182,30 @@ impl VirtualStream {
         stamp_ns: u64,
         log: &mut Writer<C>,
     ) -> Result<(), RecordingError> {
+        self.record_moving(frame, std::slice::from_ref(frame), stamp_ns, log)
+    }
+
+    /// The same of a scene that moves while the patterns are shown: evenly spaced `moments` from the first pattern to the
+    /// last, at least one, and what counts as the truth of them all.
+    ///
+    /// # Errors
+    /// As [`VirtualStream::record`].
+    ///
+    /// # Panics
+    /// Where there is no moment.
+    pub fn record_moving<C: Clock>(
+        &mut self,
+        frame: &RangeImage,
+        moments: &[RangeImage],
+        stamp_ns: u64,
+        log: &mut Writer<C>,
+    ) -> Result<(), RecordingError> {
         let sensor = Arc::clone(&self.sensor);
         if self.next == 0 {
             let topic = Topic::Description.of(&sensor.id);
             log.write(&topic, stamp_ns, &sensor.to_message())?;
         }
-        let measurement = self.measure(frame, stamp_ns)?;
+        let measurement = self.measure_moving(moments, stamp_ns)?;
         let truth = truth_message(&sensor.id, measurement.sequence, stamp_ns, frame);
         log.write(&Topic::Truth.of(&sensor.id), stamp_ns, &truth)?;
         let message = sensor.measurement_message(&measurement);

@@ -1,9 +1,9 @@
 //! A sensor as the pipeline knows it, and its description on the wire.
 
+use super::pattern::{self, PatternError};
 use crate::frame::{Geometry, GeometryError, Knots, KnotsError, Measurement};
 use crate::sensing::{
-    Binning, Dense, DenseError, DescriptionError, Hadamard, HadamardError, HistogramError,
-    Operator, Pattern, Reduction, SensorDescription,
+    Binning, DescriptionError, HistogramError, Operator, Reduction, SensorDescription,
 };
 use crate::wire::{self, WireError, v1};
 use std::sync::Arc;
@@ -48,21 +48,13 @@ pub enum SensorError {
     /// the geometry
     #[error(transparent)]
     Geometry(#[from] GeometryError),
-    /// a Hadamard pattern set
+    /// a pattern set
     #[error("pattern set {set}: {source}")]
-    Hadamard {
+    Pattern {
         /// which
         set: usize,
         /// why
-        source: HadamardError,
-    },
-    /// a dense pattern set
-    #[error("pattern set {set}: {source}")]
-    Dense {
-        /// which
-        set: usize,
-        /// why
-        source: DenseError,
+        source: PatternError,
     },
     /// the whole
     #[error(transparent)]
@@ -145,13 +137,11 @@ impl Sensor {
             &message.noise_covariance,
             channels * channels,
         )?;
-        let patterns = message.pattern_sets.iter().enumerate();
         let description = SensorDescription {
             rows,
             cols,
-            patterns: patterns
-                .map(|(set, message)| pattern(set, message, pixels))
-                .collect::<Result<_, _>>()?,
+            patterns: pattern::sets(&message.pattern_sets, (rows, cols))
+                .map_err(|(set, source)| SensorError::Pattern { set, source })?,
             noise,
             s_min: message.s_min,
             range_power: u8::try_from(message.range_power).unwrap_or(u8::MAX),
@@ -185,7 +175,7 @@ impl Sensor {
             noise_covariance: wire::pack_f32s(d.noise.iter().copied()),
             s_min: d.s_min,
             range_power: d.range_power.into(),
-            pattern_sets: d.patterns.iter().map(pattern_message).collect(),
+            pattern_sets: d.patterns.iter().map(pattern::message).collect(),
             histogram: self.histograms.as_ref().map(|h| v1::HistogramBinning {
                 bins: h.binning.bins as u32,
                 bin_m: h.binning.bin_m,
@@ -289,48 +279,6 @@ fn readings_of(
     Ok(words.into_iter().map(f32::from_bits).collect()) // finiteness is checked beside `missing`, by the tracker
 }
 
-fn pattern(set: usize, message: &v1::PatternSet, pixels: usize) -> Result<Pattern, SensorError> {
-    use v1::pattern_set::Kind;
-    match &message.kind {
-        Some(Kind::Hadamard(h)) => {
-            let permutation = wire::u32s("permutation", &h.permutation, pixels)?;
-            let rows = (h.rows.len() / 4).min(pixels.next_power_of_two());
-            let rows = wire::u32s("rows", &h.rows, rows)?;
-            let hadamard = Hadamard::new(permutation, rows);
-            Ok(Pattern::Hadamard(
-                hadamard.map_err(|source| SensorError::Hadamard { set, source })?,
-            ))
-        }
-        Some(Kind::Dense(d)) => {
-            let readings = d.readings as usize;
-            let weights = wire::f32s("weights", &d.weights, readings.saturating_mul(pixels))?;
-            let dense = Dense::new(readings, pixels, weights);
-            Ok(Pattern::Dense(
-                dense.map_err(|source| SensorError::Dense { set, source })?,
-            ))
-        }
-        None => Err(WireError::Missing {
-            field: "hadamard or dense patterns",
-        }
-        .into()),
-    }
-}
-
-fn pattern_message(pattern: &Pattern) -> v1::PatternSet {
-    use v1::pattern_set::Kind;
-    let kind = match pattern {
-        Pattern::Hadamard(h) => Kind::Hadamard(v1::HadamardPatterns {
-            permutation: wire::pack_u32s(h.permutation()),
-            rows: wire::pack_u32s(h.rows()),
-        }),
-        Pattern::Dense(d) => Kind::Dense(v1::DensePatterns {
-            readings: d.shape().0 as u32,
-            weights: wire::pack_f32s(d.weights().iter().copied()),
-        }),
-    };
-    v1::PatternSet { kind: Some(kind) }
-}
-
 fn histograms(
     message: &v1::HistogramBinning,
     description: &SensorDescription,
@@ -354,6 +302,7 @@ fn histograms(
 mod tests {
     use super::*;
     use crate::frame::Pose;
+    use crate::sensing::{Blocks, Dense, Fourier, Hadamard, Mask, Pattern};
     use bytes::Bytes;
     use prost::Message;
 
@@ -365,6 +314,10 @@ mod tests {
             patterns: vec![
                 Pattern::Hadamard(Hadamard::random(12, 5, 1).unwrap()),
                 Pattern::Dense(Dense::gaussian(4, 12, 1).unwrap()),
+                Pattern::Mask(Mask::random(12, 4, 1).unwrap()),
+                Pattern::Blocks(Blocks::new(3, 4, 1).unwrap()),
+                Pattern::Fourier(Fourier::random(3, 4, 6, 1).unwrap()),
+                Pattern::Fourier(Fourier::random(3, 4, 3, 2).unwrap()),
             ],
             noise: vec![1.0, 0.1, 0.1, 1.0],
             s_min: 0.01,
@@ -418,7 +371,7 @@ mod tests {
         other.pattern_set = 1; // four readings a channel
         let error = sensor.measurement(&other).unwrap_err().to_string();
         assert!(error.contains("y of 8 values"), "{error}");
-        other.pattern_set = 2;
+        other.pattern_set = 6;
         assert!(sensor.measurement(&other).is_err());
         other.data = None;
         other.pattern_set = 0;

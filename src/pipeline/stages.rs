@@ -11,7 +11,7 @@ use crate::prior::Prior;
 use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
 use crossbeam_channel::Receiver;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A frame on its way to its worker.
 pub(super) struct Job {
@@ -42,7 +42,7 @@ impl Times {
 pub(super) struct Recovered {
     job: Job,
     estimate: Estimate,
-    renderer: Arc<Renderer>,
+    renderer: Arc<Mutex<Renderer>>,
 }
 
 /// Readings become codes.
@@ -60,7 +60,7 @@ pub(super) struct Worker {
 struct Track {
     sensor: Arc<Sensor>,
     tracker: Tracker<Monotonic>,
-    renderer: Arc<Renderer>,
+    renderer: Arc<Mutex<Renderer>>,
 }
 
 impl Worker {
@@ -97,7 +97,7 @@ impl Worker {
         &self,
         tracks: &mut HashMap<Arc<str>, Track>,
         job: &Job,
-    ) -> Result<(Estimate, Arc<Renderer>), String> {
+    ) -> Result<(Estimate, Arc<Mutex<Renderer>>), String> {
         let current = tracks.get(&job.sensor.id);
         if current.is_none_or(|track| !Arc::ptr_eq(&track.sensor, &job.sensor)) {
             tracks.remove(&job.sensor.id); // a new description starts anew, also where it cannot be used
@@ -138,7 +138,7 @@ impl Worker {
         let tracker = tracker.map_err(|error| error.to_string())?;
         Ok(Track {
             sensor: Arc::clone(sensor),
-            renderer: Arc::new(tracker.renderer().clone()),
+            renderer: Arc::new(Mutex::new(tracker.renderer().clone())),
             tracker,
         })
     }
@@ -166,7 +166,10 @@ impl Finisher {
             let times = &mut job.times;
             times.latency.render_wait_ns = times.mark(self.clock.now_ns());
             let mut image = RangeImage::default();
-            renderer.render(&estimate, &job.measurement, &mut image);
+            renderer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .render(&estimate, &job.measurement, &mut image);
             let now = self.clock.now_ns();
             times.latency.render_ns = times.mark(now);
             times.latency.end_to_end_ns = now.saturating_sub(times.intended);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Key of the metadata that makes a safetensors file a prior.
 const KEY: &str = "relucent.prior";
 /// Version of the format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The largest file that is read, bytes.
 const MAX_FILE: u64 = 1 << 30;
 /// The largest size of anything: codes, layers, pixels per channel, channels.
@@ -29,7 +29,7 @@ struct Header {
     cols: usize,
     /// relative to the last
     knots: Vec<f32>,
-    mean_return: f32,
+    rms_return: f32,
     code: usize,
     hidden: Vec<usize>,
     provenance: Provenance,
@@ -97,9 +97,9 @@ pub enum PriorError {
         /// the knots
         found: Vec<f32>,
     },
-    /// a mean return that no frame has
-    #[error("expected a mean return > 0, found {found}")]
-    MeanReturn {
+    /// a return that no frame has
+    #[error("expected an rms return > 0, found {found}")]
+    RmsReturn {
         /// its value
         found: f32,
     },
@@ -182,14 +182,14 @@ impl Prior {
                 mean: tensors.vector("code.mean", k)?,
                 factor: tensors.factor("code.factor", k)?,
             },
-            error: tensors.error(outputs)?,
+            error: tensors.error(&header, outputs)?,
             moments: tensors.moments(k, outputs)?,
             encoder: tensors.encoder(&header, outputs)?,
             name: header.name,
             rows: header.rows,
             cols: header.cols,
             knots: header.knots,
-            mean_return: header.mean_return,
+            rms_return: header.rms_return,
             provenance: header.provenance,
         })
     }
@@ -205,7 +205,7 @@ impl Prior {
             rows: self.rows,
             cols: self.cols,
             knots: self.knots.clone(),
-            mean_return: self.mean_return,
+            rms_return: self.rms_return,
             code: self.decoder.code_len(),
             hidden: self.decoder.layers.iter().map(|l| l.bias.len()).collect(),
             provenance: self.provenance.clone(),
@@ -262,6 +262,7 @@ impl Prior {
         out.push(matrix_entry("error.directions", &self.error.directions));
         out.push(vector_entry("error.variances", &self.error.variances));
         out.push(vector_entry("error.remainder", &self.error.remainder));
+        out.push(matrix_entry("error.correlation", &self.error.correlation));
         out.push(vector_entry("moments.mean", &self.moments.mean));
         out.push(matrix_entry("moments.directions", &self.moments.directions));
         out.push(vector_entry("moments.variances", &self.moments.variances));
@@ -317,9 +318,9 @@ fn parse_header(json: &str) -> Result<Header, PriorError> {
     for &width in &header.hidden {
         size("layer width", MAX_SIZE, width)?;
     }
-    if !header.mean_return.is_finite() || header.mean_return <= 0.0 {
-        return Err(PriorError::MeanReturn {
-            found: header.mean_return,
+    if !header.rms_return.is_finite() || header.rms_return <= 0.0 {
+        return Err(PriorError::RmsReturn {
+            found: header.rms_return,
         });
     }
     let increasing = crate::frame::Knots::new(header.knots.clone()).is_ok();
@@ -346,13 +347,22 @@ impl Tensors<'_> {
         Ok(Decoder { layers, head })
     }
 
-    fn error(&self, outputs: usize) -> Result<RepresentationError, PriorError> {
+    fn error(&self, header: &Header, outputs: usize) -> Result<RepresentationError, PriorError> {
+        let correlation = self.matrix("error.correlation", header.knots.len(), 2)?;
+        let possible = |v| (0.0..1.0).contains(&v);
+        check(
+            "error.correlation",
+            "correlations within [0, 1)",
+            correlation.data(),
+            possible,
+        )?;
         let variances = self.positive("error.variances", self.rows_of("error.directions")?)?;
         Ok(RepresentationError {
             mean: self.vector("error.mean", outputs)?,
             directions: self.matrix("error.directions", variances.len(), outputs)?,
             variances,
             remainder: self.positive("error.remainder", outputs)?,
+            correlation,
         })
     }
 

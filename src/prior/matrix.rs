@@ -101,7 +101,8 @@ impl Matrix {
     pub fn apply_transposed(&self, v: &[f32], out: &mut [f32]) {
         assert_eq!((v.len(), out.len()), (self.rows, self.cols), "rows, cols");
         out.fill(0.0);
-        for (&scale, row) in v.iter().zip(self.data.chunks_exact(self.cols.max(1))) {
+        let rows = v.iter().zip(self.data.chunks_exact(self.cols.max(1)));
+        for (&scale, row) in rows.filter(|(scale, _)| **scale != 0.0) {
             out.iter_mut()
                 .zip(row)
                 .for_each(|(out, a)| *out += scale * a);

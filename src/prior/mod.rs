@@ -41,7 +41,8 @@ pub struct CodeDistribution {
     pub factor: Matrix,
 }
 
-/// The representation error e = x − G(enc(x)): mean ē, directions E with variances Λ, remainder ψ.
+/// The representation error e = x − G(enc(x)): mean ē, directions E with variances Λ, and a remainder of variance ψ whose
+/// correlation falls geometrically along rows and columns of pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RepresentationError {
     /// ē, (J·n)
@@ -52,6 +53,8 @@ pub struct RepresentationError {
     pub variances: Vec<f32>,
     /// ψ, variance that the directions leave over, > 0, (J·n)
     pub remainder: Vec<f32>,
+    /// correlation of what they leave over between neighbours in a row and in a column of pixels, within \[0, 1), (J × 2)
+    pub correlation: Matrix,
 }
 
 /// Second moments of frames and codes, from which u is estimated linearly out of any measurement.
@@ -82,8 +85,8 @@ pub struct Prior {
     pub cols: usize,
     /// knots of the J channels, relative to κ_J, (J)
     pub knots: Vec<f32>,
-    /// mean over all pixels of the return that its frames are scaled to, unitless
-    pub mean_return: f32,
+    /// root mean square over all pixels of the return that its frames are scaled to, unitless
+    pub rms_return: f32,
     /// how it was trained
     pub provenance: Provenance,
     /// G as trained, over codes z
@@ -129,18 +132,17 @@ impl Prior {
         }
     }
 
-    /// Scales channels `x`, (J·n), to the mean return that the prior knows, and says what they were divided by.
-    pub fn scale_to_mean_return(&self, x: &mut [f32]) -> f32 {
-        let mean = x.iter().sum::<f32>() / self.pixels() as f32;
-        if mean <= 0.0 {
+    /// Scales channels `x`, (J·n), to the return that the prior knows, and says what they were divided by.
+    pub fn scale_to_known_return(&self, x: &mut [f32]) -> f32 {
+        let scale = rms_return(x, self.pixels()) / self.rms_return;
+        if scale <= 0.0 {
             return 1.0;
         }
-        let scale = mean / self.mean_return;
         x.iter_mut().for_each(|x| *x /= scale);
         scale
     }
 
-    /// Whitened code u, (k), of channels `x`, (J·n), at the mean return that the prior knows: L⁻¹(enc(x) − z̄).
+    /// Whitened code u, (k), of channels `x`, (J·n), at the return that the prior knows: L⁻¹(enc(x) − z̄).
     ///
     /// # Panics
     /// Where `x` is not J·n long.
@@ -184,4 +186,16 @@ impl Prior {
         }
         out
     }
+}
+
+/// Root mean square over the `pixels` of the return s = Σ_g x_g of channels `x`, (J·n).
+pub(crate) fn rms_return(x: &[f32], pixels: usize) -> f32 {
+    let channels = x.len() / pixels;
+    let energy: f64 = (0..pixels)
+        .map(|i| {
+            let s: f32 = (0..channels).map(|g| x[g * pixels + i]).sum();
+            f64::from(s).powi(2)
+        })
+        .sum();
+    (energy / pixels as f64).sqrt() as f32
 }

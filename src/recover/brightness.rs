@@ -1,47 +1,136 @@
 //! How bright a frame is: the scale between a sensor's returns and those that the prior was trained on.
 //!
-//! A prior knows frames of one mean return; what a sensor calls 1 is its own affair. The mean return is linear in the
-//! image, and patterns that hold the flat one read it almost exactly.
+//! A prior knows frames of one rms return; what a sensor calls 1 is its own affair. The mean return is linear in the
+//! image, and patterns that hold the flat one read it almost exactly; how returns spread about it is told by the energy of
+//! what they read beyond it, about as well as m allows, beside the energy that the prior expects these very patterns to
+//! read: low frequencies, say, see most of it.
 
-use super::model::Model;
+use super::rest::Rest;
 use crate::frame::Measurement;
+use crate::prior::SecondMoments;
 use crate::sensing::Operator;
 
 /// Steps of conjugate gradients; one is enough where rows are orthonormal.
 const STEPS: usize = 60;
 /// Residual, over its first, at which they are enough.
 const ENOUGH: f32 = 1e-4;
-/// Least share of the mean that readings must see to speak for it.
+/// Share of a frame's own readings in how returns spread, on a track.
+const SPREAD_SHARE: f32 = 0.3;
+/// Least share of what all readings see of the mean that those present must see to speak for it.
 const LEAST_SEEN: f32 = 0.5;
+/// Greatest error of a mean, over the spread of returns, that speaks for it: squared, and were pixels independent.
+const MOST_UNSEEN: f32 = 0.1;
 
 /// What a pattern set sees without any decoder.
 #[derive(Debug)]
 pub(super) struct Sight {
     /// weights of readings that make the mean of an image, (m)
-    pub(super) mean: Vec<f32>,
+    mean: Vec<f32>,
+    /// share of a flat image's energy that all readings see
+    seen: f32,
+    /// readings of an image of ones, (m)
+    flat: Vec<f32>,
+    /// energy expected of each reading of an image without its mean, over the mean square of its pixels, (m)
+    contrast: Vec<f32>,
+    pixels: f32,
     /// mean variance that ψ puts on a reading
     pub(super) energy: f32,
 }
 
+/// Returns of a frame, over all pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Brightness {
+    /// mean, > 0, where readings tell it
+    mean: Option<f32>,
+    /// root mean square, > 0
+    pub(super) rms: f32,
+}
+
+impl Brightness {
+    /// After `last`: the mean counts as it is read, but how returns spread about it is badly told by few readings.
+    pub(super) fn after(self, last: Self) -> Self {
+        let blend = |last: f32, now: f32| (last + SPREAD_SHARE * (now - last)).sqrt();
+        let rms = match (last.mean, self.mean) {
+            (Some(before), Some(now)) => {
+                now * blend((last.rms / before).powi(2), (self.rms / now).powi(2))
+            }
+            _ => blend(last.rms.powi(2), self.rms.powi(2)),
+        };
+        Self { rms, ..self }
+    }
+}
+
 impl Sight {
-    pub(super) fn new(model: &Model, pattern: &dyn Operator) -> Self {
+    pub(super) fn new(
+        rest: &Rest,
+        moments: Option<&SecondMoments>,
+        pattern: &dyn Operator,
+    ) -> Self {
         let (readings, pixels) = pattern.shape();
-        let mut energy = vec![0.0; readings];
-        let (mut total, mut channels) = (0.0, 0.0);
-        for variance in model.remainder.chunks_exact(pixels) {
-            pattern.row_energy(variance, &mut energy);
-            total += energy.iter().sum::<f32>();
-            channels += 1.0;
-        }
+        let energy = rest.energy(pattern);
+        let mut flat = vec![0.0; readings];
+        pattern.apply(
+            &vec![1.0; pixels],
+            &mut flat,
+            &mut vec![0.0; pattern.scratch()],
+        );
+        let (mean, seen) = mean_weights(pattern, &vec![true; readings]);
         Self {
-            mean: mean_weights(pattern, &vec![true; readings]).0,
-            energy: total / (channels * readings as f32),
+            mean,
+            seen,
+            contrast: contrast(moments, pattern, &flat),
+            flat,
+            pixels: pixels as f32,
+            energy: energy.iter().sum::<f32>() / energy.len() as f32,
         }
     }
 }
 
-/// Weights t, (m), for which ⟨t, A v⟩ is nearest to the mean of v, of the readings that are present; and the share of the
-/// mean of a flat image that they see, in \[0, 1\].
+/// What [`Sight::contrast`] says; without moments, of white images.
+fn contrast(moments: Option<&SecondMoments>, pattern: &dyn Operator, flat: &[f32]) -> Vec<f32> {
+    let (readings, pixels) = pattern.shape();
+    let remainder = match moments {
+        Some(moments) => total(&moments.remainder, pixels),
+        None => vec![1.0; pixels],
+    };
+    let white = remainder.iter().sum::<f32>() / pixels as f32;
+    let mut energy = vec![0.0; readings];
+    pattern.row_energy(&remainder, &mut energy);
+    for (energy, flat) in energy.iter_mut().zip(flat) {
+        *energy = (*energy - white * flat * flat / pixels as f32).max(0.0);
+    }
+    let mut square = white;
+    if let Some(moments) = moments {
+        let directions =
+            (0..moments.variances.len()).map(|k| (moments.directions.row(k), moments.variances[k]));
+        let (mut y, mut scratch) = (vec![0.0; readings], vec![0.0; pattern.scratch()]);
+        for (image, variance) in directions.chain([(moments.mean.as_slice(), 1.0)]) {
+            let mut image = total(image, pixels);
+            let mean = image.iter().sum::<f32>() / pixels as f32;
+            image.iter_mut().for_each(|s| *s -= mean);
+            square += variance * image.iter().map(|s| s * s).sum::<f32>() / pixels as f32;
+            pattern.apply(&image, &mut y, &mut scratch);
+            let read = energy.iter_mut().zip(&y);
+            read.for_each(|(energy, y)| *energy += variance * y * y);
+        }
+    }
+    energy
+        .iter_mut()
+        .for_each(|e| *e /= square.max(f32::MIN_POSITIVE));
+    energy
+}
+
+/// Σ_g x_g, (n), of an image of J·n values.
+fn total(image: &[f32], pixels: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; pixels];
+    for channel in image.chunks_exact(pixels) {
+        sum.iter_mut().zip(channel).for_each(|(s, x)| *s += x);
+    }
+    sum
+}
+
+/// Weights t, (m), for which ⟨t, A v⟩ is nearest to the mean of v, of the readings that are present, and exact where v is
+/// flat; and the share of a flat image's energy that they see, in \[0, 1\]. Both 0 where that is too little.
 fn mean_weights(operator: &dyn Operator, present: &[bool]) -> (Vec<f32>, f32) {
     let (readings, pixels) = operator.shape();
     let mut scratch = vec![0.0; operator.scratch()];
@@ -84,19 +173,60 @@ fn mean_weights(operator: &dyn Operator, present: &[bool]) -> (Vec<f32>, f32) {
     }
     operator.adjoint(&weights, &mut image, &mut scratch);
     let seen = image.iter().sum::<f32>();
+    if 1.0 - seen > MOST_UNSEEN * seen * pixels as f32 {
+        return (vec![0.0; readings], 0.0);
+    }
+    weights.iter_mut().for_each(|t| *t /= seen);
     (weights, seen)
 }
 
-/// Mean return over all pixels, > 0, from a measurement under patterns whose weights for all readings are `weights`;
-/// `noise` is N₀, (J × J). `None` where the readings that would tell are missing.
-///
-/// A channel that does not tell is taken to be as bright, beside those that do, as its other readings are strong.
-pub(super) fn mean_return(
+/// Returns of the frame of a measurement under `operator`, whose sight is `sight`; `noise` is N₀, (J × J). `None` where
+/// the readings that would tell are missing.
+pub(super) fn brightness(
     measurement: &Measurement,
     operator: &dyn Operator,
-    weights: &[f32],
+    sight: &Sight,
+    noise: &[f32],
+) -> Option<Brightness> {
+    let mean = mean_return(measurement, operator, sight, noise);
+    let (readings, channels) = (sight.flat.len(), noise.len().isqrt());
+    let mut whole = vec![true; readings]; // in every channel
+    measurement
+        .missing
+        .iter()
+        .for_each(|&i| whole[i as usize % readings] = false);
+    let variance = measurement.gain * noise.iter().sum::<f32>();
+    let (mut seen, mut energy, mut flat) = (0.0, 0.0, 0.0);
+    for j in (0..readings).filter(|&j| whole[j]) {
+        let total: f32 = (0..channels).map(|g| measurement.y[g * readings + j]).sum();
+        let beyond = total - mean.unwrap_or(0.0) * sight.flat[j];
+        seen += beyond * beyond - variance;
+        energy += sight.contrast[j];
+        flat += sight.flat[j] * sight.flat[j] / sight.pixels;
+    }
+    let square = match mean {
+        Some(mean) if energy > 0.0 => mean * mean + (seen / energy).max(0.0),
+        Some(mean) => mean * mean,
+        // patterns that see the mean as they see everything, such as random ones
+        None if flat * sight.pixels > 0.5 * energy => {
+            seen.max(variance).max(f32::MIN_POSITIVE) / (energy + flat)
+        }
+        None => return None,
+    };
+    let rms = square.sqrt();
+    rms.is_normal().then_some(Brightness { mean, rms })
+}
+
+/// Mean return over all pixels, > 0, from a measurement under `operator`, whose sight is `sight`.
+///
+/// A channel that does not tell is taken to be as bright, beside those that do, as its other readings are strong.
+fn mean_return(
+    measurement: &Measurement,
+    operator: &dyn Operator,
+    sight: &Sight,
     noise: &[f32],
 ) -> Option<f32> {
+    let weights = sight.mean.as_slice();
     let (readings, channels) = (weights.len(), noise.len().isqrt());
     let greatest = weights
         .iter()
@@ -119,12 +249,12 @@ pub(super) fn mean_return(
         strength += own;
         let masked;
         let (weights, seen) = if present.iter().all(|p| *p) {
-            (weights, 1.0)
+            (weights, sight.seen)
         } else {
             masked = mean_weights(operator, present);
             (masked.0.as_slice(), masked.1)
         };
-        if seen < LEAST_SEEN {
+        if seen < LEAST_SEEN * sight.seen {
             continue;
         }
         let told = weights.iter().zip(y).filter(|(t, _)| **t != 0.0);
@@ -146,7 +276,12 @@ pub(super) fn mean_return(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensing::{Dense, Hadamard};
+    use crate::frame::RangeImage;
+    use crate::prior::Prior;
+    use crate::recover::{ErrorModel, Model};
+    use crate::sensing::Pattern;
+    use crate::sensing::{Blocks, Dense, Fourier, Hadamard, Mask};
+    use crate::sim::{self, Split};
 
     #[test]
     fn the_mean_is_read_from_any_patterns_that_see_it() {
@@ -154,22 +289,103 @@ mod tests {
         let mean = image.iter().sum::<f32>() / 100.0;
         let hadamard = Hadamard::random(100, 20, 1).unwrap();
         let dense = Dense::gaussian(90, 100, 1).unwrap();
-        let operators: [(&dyn Operator, f32); 2] = [(&hadamard, 0.05), (&dense, 0.15)];
-        for (operator, tolerance) in operators {
+        let mask = Mask::random(100, 40, 1).unwrap();
+        let blocks = Blocks::new(10, 10, 5).unwrap();
+        let fourier = Fourier::random(10, 10, 5, 1).unwrap();
+        let operators: [(&dyn Operator, f32, f32); 5] = [
+            (&hadamard, 0.05, 1.0),
+            (&dense, 0.15, 0.9),
+            (&mask, 0.15, 0.4),
+            (&blocks, 1e-5, 1.0),
+            (&fourier, 1e-5, 1.0),
+        ];
+        for (operator, tolerance, share) in operators {
             let (m, _) = operator.shape();
             let (weights, seen) = mean_weights(operator, &vec![true; m]);
             let mut y = vec![0.0; m];
             operator.apply(&image, &mut y, &mut vec![0.0; operator.scratch()]);
             let read: f32 = weights.iter().zip(&y).map(|(t, y)| t * y).sum();
             assert!((read / mean - 1.0).abs() < tolerance, "{read} for {mean}");
-            assert!(seen > 0.7, "{seen}");
+            assert!((seen - share).abs() < 0.1, "{seen}, not {share}");
+        }
+    }
+
+    #[test]
+    fn the_spread_of_returns_is_told_by_the_energy_of_the_readings() {
+        let n = 4096; // J = 2, of which the second channel holds a third of each pixel's return
+        let image: Vec<f32> = (0..n)
+            .map(|i| if i / 64 % 5 == 0 { 0.9 } else { 0.1 })
+            .collect();
+        let mean = image.iter().sum::<f32>() / n as f32;
+        let variance = image.iter().map(|s| (s - mean).powi(2)).sum::<f32>() / n as f32;
+        let rest = Rest::white(vec![0.0; n], 1, 64);
+        let hadamard = Hadamard::random(n, 400, 1).unwrap();
+        let dense = Dense::gaussian(400, n, 1).unwrap();
+        let operators: [&dyn Operator; 2] = [&hadamard, &dense];
+        for operator in operators {
+            let mut y = vec![0.0; 400];
+            operator.apply(&image, &mut y, &mut vec![0.0; operator.scratch()]);
+            let missing = vec![77, 510];
+            let y =
+                [2.0 / 3.0, 1.0 / 3.0].map(|share| y.iter().map(|y| share * y).collect::<Vec<_>>());
+            let measurement = Measurement {
+                gain: 1e-6,
+                missing,
+                y: y.concat(),
+                ..Measurement::default()
+            };
+            let sight = Sight::new(&rest, None, operator);
+            let read = brightness(&measurement, operator, &sight, &[1.0, 0.0, 0.0, 1.0]).unwrap();
+            let ratio = read.rms / (mean * mean + variance).sqrt();
+            assert!((ratio - 1.0).abs() < 0.1, "{ratio}, about 1 ± 0.03");
+        }
+    }
+
+    #[test]
+    fn patterns_of_every_kind_tell_the_rms_return() {
+        let prior = Prior::embedded().unwrap();
+        let model = Model::new(&prior, ErrorModel::Directions);
+        let mut sensor = sim::describe((64, 64), &prior.knots, 30.0, (1, 1), 1).unwrap();
+        let mut images = vec![RangeImage::default(); 40];
+        for (index, image) in images.iter_mut().enumerate() {
+            let rays = sim::rays(64, 64);
+            sim::frame(Split::HeldOut, index as u64, &rays, image);
+        }
+        let hadamard = Hadamard::random(4096, 410, 1).unwrap();
+        let dense = Dense::gaussian(410, 4096, 1).unwrap();
+        let mask = Mask::random(4096, 410, 1).unwrap();
+        let blocks = Blocks::new(64, 64, 4).unwrap();
+        let fourier = Fourier::random(64, 64, 410, 1).unwrap();
+        for (pattern, tolerance) in [
+            (Pattern::Hadamard(hadamard), 0.03),
+            (Pattern::Dense(dense), 0.05),
+            (Pattern::Mask(mask), 0.08),
+            (Pattern::Mask(Mask::all(4096).unwrap()), 1e-3),
+            (Pattern::Blocks(blocks), 0.06), // taken for incoherent: 1.5
+            (Pattern::Fourier(fourier), 0.06), // the same: 1.1
+        ] {
+            sensor.patterns = vec![pattern];
+            let pattern = &sensor.patterns[0];
+            let sight = Sight::new(&model.rest, model.moments.as_ref(), pattern);
+            let errors = images.iter().map(|image| {
+                let measurement = Measurement {
+                    gain: 1e-8,
+                    y: sim::readings(&sensor, 0, image),
+                    ..Measurement::default()
+                };
+                let read = brightness(&measurement, pattern, &sight, &sensor.noise).unwrap();
+                let square = image.returns.iter().map(|s| s * s).sum::<f32>() / 4096.0;
+                (read.rms / square.sqrt() - 1.0).powi(2)
+            });
+            let error = (errors.sum::<f32>() / 40.0).sqrt();
+            assert!(error < tolerance, "{pattern:.9?}: {error}");
         }
     }
 
     #[test]
     fn without_the_flat_pattern_nothing_is_said() {
         let hadamard = Hadamard::random(64, 8, 1).unwrap();
-        let (weights, _) = mean_weights(&hadamard, &[true; 8]);
+        let sight = Sight::new(&Rest::white(vec![0.0; 64], 1, 8), None, &hadamard);
         let measurement = |missing| Measurement {
             gain: 1e-6,
             missing,
@@ -180,7 +396,7 @@ mod tests {
             mean_return(
                 &measurement(missing),
                 &hadamard,
-                &weights,
+                &sight,
                 &[1.0, 0.0, 0.0, 1.0],
             )
         };

@@ -1,11 +1,11 @@
 //! The head seen through a pattern set: computed once, so that no iteration touches a pixel.
 
 use super::model::Model;
+use super::rest::Spread;
 use super::whiten::Whitener;
 use crate::sensing::Operator;
 use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par};
 
 /// A·\[W_d, E Λ^½\] and what else patterns make of a model, before any noise level.
 #[derive(Clone, Debug)]
@@ -14,35 +14,20 @@ pub(super) struct Fused {
     matrix: Mat<f32>,
     /// A(b + ē), (J·m)
     offset: Vec<f32>,
-    /// variance that ψ puts on each reading, (J·m)
-    energy: Vec<f32>,
-    /// the same of the second moments
-    linear: Option<Linear>,
-}
-
-#[derive(Clone, Debug)]
-struct Linear {
-    /// A V, (J·m × r)
-    matrix: Mat<f32>,
-    /// A x̄, (J·m)
-    offset: Vec<f32>,
-    /// variance that the moments' remainder puts on each reading, (J·m)
-    energy: Vec<f32>,
+    /// readings of an image of ones, (m)
+    flat: Vec<f32>,
+    /// covariance that the rest puts on the readings
+    pub(super) spread: Spread,
 }
 
 impl Fused {
     pub(super) fn new(model: &Model, operator: &dyn Operator) -> Self {
         let mut patterns = Patterns::new(operator);
-        let linear = model.moments.as_ref().map(|moments| Linear {
-            matrix: patterns.images(&moments.directions),
-            offset: patterns.image(&moments.mean),
-            energy: patterns.energy(&moments.remainder),
-        });
         Self {
             matrix: patterns.images(&model.columns),
             offset: patterns.image(&model.offset()),
-            energy: patterns.energy(&model.remainder),
-            linear,
+            flat: patterns.image(&vec![1.0; operator.shape().1]),
+            spread: model.rest.spread(operator),
         }
     }
 
@@ -55,72 +40,55 @@ impl Fused {
         gain: f32,
         missing: &[u32],
     ) -> Option<System> {
-        let whitener = Whitener::new(&self.energy, noise, gain, missing)?;
-        let matrix = whitened_columns(&whitener, self.matrix.as_ref());
+        let whitener = Whitener::new(&self.spread, noise, gain, missing)?;
+        Some(self.system(model, whitener).shrunk())
+    }
+
+    /// The system behind a whitener, as long as the readings.
+    pub(super) fn system(&self, model: &Model, whitener: Whitener) -> System {
+        let matrix = whitener.apply_columns(self.matrix.as_ref());
         let mut offset = vec![0.0; whitener.len()];
         whitener.apply(&self.offset, &mut offset);
-        let (matrix, basis) = if matrix.nrows() > matrix.ncols() {
-            let qr = matrix.qr(); // exact, and no iteration grows with m any more
-            (qr.thin_R().to_owned(), Some(qr.compute_thin_Q()))
-        } else {
-            (matrix, None)
-        };
         let error = matrix
             .as_ref()
             .subcols(model.feature_len(), model.error_len());
-        let gram = symmetric_product(error);
-        Some(System {
+        System {
             features: model.feature_len(),
+            readings: self.offset.len(),
+            gram: symmetric_product(error),
+            flat: self.flat(&whitener),
             whitener,
             matrix,
-            basis,
+            basis: None,
             offset,
-            gram,
-        })
+        }
     }
+}
 
-    /// The linear estimate of u from readings y, (k): E\[u | y\] under the model's second moments.
-    ///
-    /// With x ≈ x̄ + V s, s ~ N(0, Σ): ŝ solves (Σ⁻¹ + (AV)ᵀ N⁻¹ AV) ŝ = (AV)ᵀ N⁻¹ (y − A x̄), and û = C Σ⁻¹ ŝ with C the
-    /// covariance of u and s. `None` without moments, or where the noise is not positive definite.
-    pub(super) fn linear_estimate(
-        &self,
-        model: &Model,
-        noise: &[f32],
-        gain: f32,
-        missing: &[u32],
-        y: &[f32],
-    ) -> Option<Vec<f32>> {
-        let (linear, moments) = (self.linear.as_ref()?, model.moments.as_ref()?);
-        let whitener = Whitener::new(&linear.energy, noise, gain, missing)?;
-        let matrix = whitened_columns(&whitener, linear.matrix.as_ref());
-        let centred: Vec<f32> = y.iter().zip(&linear.offset).map(|(y, o)| y - o).collect();
-        let mut readings = vec![0.0; whitener.len()];
-        whitener.apply(&centred, &mut readings);
-        let mut normal = symmetric_product(matrix.as_ref());
-        moments
-            .variances
-            .iter()
+impl Fused {
+    /// An orthonormal basis of what flat channels read behind a whitener, (readings) each.
+    fn flat(&self, whitener: &Whitener) -> Vec<Vec<f32>> {
+        let readings = self.flat.len();
+        let mut basis: Vec<Vec<f32>> = Vec::new();
+        for channel in self
+            .offset
+            .chunks_exact(readings)
             .enumerate()
-            .for_each(|(i, v)| normal[(i, i)] += 1.0 / f64::from(*v));
-        let right = Mat::from_fn(matrix.ncols(), 1, |c, _| {
-            matrix
-                .col_as_slice(c)
-                .iter()
-                .zip(&readings)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                .sum::<f64>()
-        });
-        let scores = normal.llt(Side::Lower).ok()?.solve(&right);
-        let scores: Vec<f32> = moments
-            .variances
-            .iter()
-            .enumerate()
-            .map(|(i, v)| (scores[(i, 0)] / f64::from(*v)) as f32)
-            .collect();
-        let mut u = vec![0.0; model.code_len()];
-        moments.cross.apply(&scores, &mut u);
-        Some(u)
+            .map(|(g, _)| g)
+        {
+            let mut y = vec![0.0; self.offset.len()];
+            y[channel * readings..(channel + 1) * readings].copy_from_slice(&self.flat);
+            let mut flat = vec![0.0; whitener.len()];
+            whitener.apply(&y, &mut flat);
+            let whole = energy(&flat);
+            basis.iter().for_each(|other| take_out(other, &mut flat));
+            let length = energy(&flat).sqrt() as f32;
+            if f64::from(length).powi(2) > 1e-6 * whole {
+                flat.iter_mut().for_each(|v| *v /= length);
+                basis.push(flat);
+            }
+        }
+        basis
     }
 }
 
@@ -129,15 +97,19 @@ impl Fused {
 pub(super) struct System {
     /// H
     features: usize,
+    /// J·m
+    readings: usize,
     whitener: Whitener,
     /// M = S₀^(−½) A \[W_d, E Λ^½\], or R of its QR factorisation, (rows × H + q)
     matrix: Mat<f32>,
     /// Q, where there is one, (readings × rows)
-    basis: Option<Mat<f32>>,
+    pub(super) basis: Option<Mat<f32>>,
     /// S₀^(−½) A(b + ē), (readings)
-    offset: Vec<f32>,
+    pub(super) offset: Vec<f32>,
     /// M_Eᵀ M_E, (q × q)
     pub(super) gram: Mat<f64>,
+    /// an orthonormal basis of what flat channels read, whitened, (readings) each
+    flat: Vec<Vec<f32>>,
 }
 
 /// A frame's readings in a system's coordinates.
@@ -147,11 +119,33 @@ pub(super) struct Readings {
     pub(super) y: Vec<f32>,
     /// ‖ỹ‖² − ‖Qᵀỹ‖²: what no state can explain
     pub(super) outside: f64,
-    /// readings that count
-    pub(super) count: usize,
+    /// ỹ, of the readings that count
+    pub(super) whitened: Vec<f32>,
+    /// S₀^(−½) b of readings b without a sign, (rows); empty where they have one
+    pub(super) magnitudes: Vec<f32>,
+}
+
+impl Readings {
+    /// Readings that count.
+    pub(super) fn count(&self) -> usize {
+        self.whitened.len()
+    }
 }
 
 impl System {
+    /// No longer than it has columns, where it was: exact, and no iteration grows with m any more.
+    fn shrunk(self) -> Self {
+        if self.matrix.nrows() <= self.matrix.ncols() {
+            return self;
+        }
+        let qr = self.matrix.qr();
+        Self {
+            matrix: qr.thin_R().to_owned(),
+            basis: Some(qr.compute_thin_Q()),
+            ..self
+        }
+    }
+
     /// The columns of the head, (rows × H).
     pub(super) fn head(&self) -> MatRef<'_, f32> {
         self.matrix.as_ref().subcols(0, self.features)
@@ -172,23 +166,99 @@ impl System {
             .iter_mut()
             .zip(&self.offset)
             .for_each(|(y, o)| *y -= o);
-        let count = whitened.len();
         let Some(basis) = &self.basis else {
             return Readings {
-                y: whitened,
+                y: whitened.clone(),
                 outside: 0.0,
-                count,
+                whitened,
+                magnitudes: vec![],
             };
         };
-        let energy = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
         let y: Vec<f32> = (0..basis.ncols())
             .map(|c| crate::prior::dot(basis.col_as_slice(c), &whitened))
             .collect();
         Readings {
             outside: (energy(&whitened) - energy(&y)).max(0.0),
             y,
-            count,
+            whitened,
+            magnitudes: vec![],
         }
+    }
+}
+
+impl System {
+    /// S₀⁻¹ (y − A(G(u) + ē + E c)), indexed like y, (J·m), of features φ(u) and c; 0 where a reading is missing.
+    pub(super) fn dual(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
+        let mut left = self.left(readings, features, error);
+        let mut dual = vec![0.0; self.readings];
+        self.whitener.apply_transposed(&mut left, &mut dual);
+        dual
+    }
+
+    /// χ² of what features φ(u) and c leave of the readings.
+    pub(super) fn misfit(&self, readings: &Readings, features: &[f32], error: &[f64]) -> f64 {
+        energy(&self.left(readings, features, error))
+    }
+
+    /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings).
+    fn left(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
+        let mut explained = vec![0.0; self.matrix.nrows()];
+        let error = error.iter().map(|&c| c as f32);
+        add_columns(
+            self.matrix.as_ref(),
+            features.iter().copied().chain(error),
+            &mut explained,
+        );
+        let mut left = readings.whitened.clone();
+        match &self.basis {
+            None => left.iter_mut().zip(&explained).for_each(|(l, e)| *l -= e),
+            Some(basis) => add_columns(basis.as_ref(), explained.iter().map(|e| -e), &mut left),
+        }
+        left
+    }
+}
+
+impl System {
+    /// χ² of readings y, (J·m), beside the best flat channels: what an estimate that knows nothing of the scene but its
+    /// mean would leave.
+    pub(super) fn contrast(&self, y: &[f32]) -> f64 {
+        let mut whitened = vec![0.0; self.whitener.len()];
+        self.whitener.apply(y, &mut whitened);
+        self.flat
+            .iter()
+            .for_each(|flat| take_out(flat, &mut whitened));
+        energy(&whitened)
+    }
+}
+
+fn energy(v: &[f32]) -> f64 {
+    v.iter().map(|&v| f64::from(v).powi(2)).sum()
+}
+
+/// Takes what lies along `unit`, of length 1, out of `v`.
+fn take_out(unit: &[f32], v: &mut [f32]) {
+    let along = crate::prior::dot(unit, v);
+    v.iter_mut().zip(unit).for_each(|(v, u)| *v -= along * u);
+}
+
+/// Column `index` of a column-major matrix.
+pub(super) fn column(matrix: MatRef<'_, f32>, index: usize) -> &[f32] {
+    matrix
+        .col(index)
+        .try_as_col_major()
+        .map_or(&[], |column| column.as_slice())
+}
+
+/// out += matrix · weights; columns of weight 0 are not read.
+pub(super) fn add_columns(
+    matrix: MatRef<'_, f32>,
+    weights: impl Iterator<Item = f32>,
+    out: &mut [f32],
+) {
+    for (index, weight) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
+        out.iter_mut()
+            .zip(column(matrix, index))
+            .for_each(|(out, v)| *out += weight * v);
     }
 }
 
@@ -208,27 +278,14 @@ pub(super) fn symmetric_product(matrix: MatRef<'_, f32>) -> Mat<f64> {
     })
 }
 
-fn whitened_columns(whitener: &Whitener, matrix: MatRef<'_, f32>) -> Mat<f32> {
-    let mut out: Mat<f32> = Mat::zeros(whitener.len(), matrix.ncols());
-    let mut column = vec![0.0; matrix.nrows()];
-    for c in 0..matrix.ncols() {
-        column
-            .iter_mut()
-            .zip(matrix.col(c).iter())
-            .for_each(|(to, from)| *to = *from);
-        whitener.apply(&column, out.col_as_slice_mut(c));
-    }
-    out
-}
-
 /// I_J ⊗ A, applied to images of J·n values.
-struct Patterns<'a> {
+pub(super) struct Patterns<'a> {
     operator: &'a dyn Operator,
     scratch: Vec<f32>,
 }
 
 impl<'a> Patterns<'a> {
-    fn new(operator: &'a dyn Operator) -> Self {
+    pub(super) fn new(operator: &'a dyn Operator) -> Self {
         Self {
             operator,
             scratch: vec![0.0; operator.scratch()],
@@ -245,7 +302,7 @@ impl<'a> Patterns<'a> {
         }
     }
 
-    fn image(&mut self, image: &[f32]) -> Vec<f32> {
+    pub(super) fn image(&mut self, image: &[f32]) -> Vec<f32> {
         let (readings, pixels) = self.operator.shape();
         let mut out = vec![0.0; image.len() / pixels * readings];
         self.apply(image, &mut out);
@@ -253,23 +310,11 @@ impl<'a> Patterns<'a> {
     }
 
     /// The images in the rows of `images`, as columns of readings.
-    fn images(&mut self, images: &crate::prior::Matrix) -> Mat<f32> {
+    pub(super) fn images(&mut self, images: &crate::prior::Matrix) -> Mat<f32> {
         let (readings, pixels) = self.operator.shape();
         let mut out: Mat<f32> = Mat::zeros(images.cols() / pixels * readings, images.rows());
         for r in 0..images.rows() {
             self.apply(images.row(r), out.col_as_slice_mut(r));
-        }
-        out
-    }
-
-    fn energy(&self, variance: &[f32]) -> Vec<f32> {
-        let (readings, pixels) = self.operator.shape();
-        let mut out = vec![0.0; variance.len() / pixels * readings];
-        for (channel, out) in variance
-            .chunks_exact(pixels)
-            .zip(out.chunks_exact_mut(readings))
-        {
-            self.operator.row_energy(channel, out);
         }
         out
     }

@@ -1,13 +1,16 @@
 //! What recovery needs of a prior, folded once.
 
+use super::brightness::Brightness;
+use super::rest::Rest;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 /// How the representation error enters the estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorModel {
-    /// along its leading directions, as unknowns c beside the code, and pixel by pixel beyond them
+    /// along its leading directions, as unknowns c beside the code, and as a correlated field beyond them
     #[default]
     Directions,
     /// as white noise of the same mean variance in each channel: what one does without knowing better
@@ -27,12 +30,12 @@ pub struct Model {
     pub(super) bias: Vec<f32>,
     /// ē, (J·n)
     pub(super) mean_error: Vec<f32>,
-    /// ψ, variance of the rest, (J·n)
-    pub(super) remainder: Vec<f32>,
+    /// covariance of the rest
+    pub(super) rest: Rest,
     /// J
     channels: usize,
-    /// mean return over all pixels of the frames that the model knows
-    pub(super) mean_return: f32,
+    /// root mean square over all pixels of the return of the frames that the model knows
+    pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
     pub(super) moments: Option<SecondMoments>,
 }
@@ -42,13 +45,18 @@ impl Model {
     pub fn new(prior: &Prior, error: ErrorModel) -> Self {
         let decoder = prior.whitened_decoder();
         let mut columns = head_columns(&decoder);
+        let (channels, cols) = (prior.channels(), prior.cols);
         let mut remainder = prior.error.remainder.clone();
-        match error {
+        let rest = match error {
             ErrorModel::Directions => {
                 for (q, variance) in prior.error.variances.iter().enumerate() {
                     let spread = variance.sqrt();
                     columns.extend(prior.error.directions.row(q).iter().map(|e| e * spread));
                 }
+                let correlation = &prior.error.correlation;
+                let correlation =
+                    (0..channels).map(|g| [correlation.row(g)[0], correlation.row(g)[1]]);
+                Rest::new(remainder, correlation.collect(), cols)
             }
             ErrorModel::White => {
                 for (q, variance) in prior.error.variances.iter().enumerate() {
@@ -62,8 +70,9 @@ impl Model {
                     let mean = channel.iter().sum::<f32>() / channel.len() as f32;
                     channel.fill(mean);
                 }
+                Rest::white(remainder, channels, cols)
             }
-        }
+        };
         let outputs = decoder.output_len();
         let bias = head_bias(&decoder);
         let columns = Matrix::new(columns.len() / outputs, outputs, columns);
@@ -75,9 +84,9 @@ impl Model {
             columns,
             bias,
             mean_error: prior.error.mean.clone(),
-            remainder,
-            channels: prior.channels(),
-            mean_return: prior.mean_return,
+            rest,
+            channels,
+            rms_return: prior.rms_return,
             moments: Some(prior.moments.clone()),
         }
     }
@@ -95,11 +104,16 @@ impl Model {
             columns,
             bias,
             mean_error: vec![0.0; outputs],
-            remainder: vec![0.0; outputs],
+            rest: Rest::white(vec![0.0; outputs], 1, outputs),
             channels: 1,
-            mean_return: 1.0,
+            rms_return: 1.0,
             moments: None,
         }
+    }
+
+    /// What a frame's returns are divided by to be those that the model knows.
+    pub(super) fn scale(&self, brightness: Brightness) -> f32 {
+        brightness.rms / self.rms_return
     }
 
     /// k, length of the code u.
@@ -161,14 +175,64 @@ impl Model {
     ///
     /// Errors grow with the light: E, Λ and ψ are those of bright pixels, and in a dark one their sum would drown the
     /// range. So each pixel takes them in by w = s²/(s² + s₀²) of its own return s in G(u), where s₀ is
-    /// `half_trust`.
-    pub(super) fn take_in(&self, correction: &[f32], half_trust: f32, x: &mut [f32]) {
+    /// `half_trust`. Returns w, (n).
+    pub(super) fn take_in(&self, correction: &[f32], half_trust: f32, x: &mut [f32]) -> Vec<f32> {
         let pixels = x.len() / self.channels;
-        for i in 0..pixels {
+        let mut trust = vec![0.0; pixels];
+        for (i, trust) in trust.iter_mut().enumerate() {
             let s: f32 = (0..self.channels).map(|g| x[g * pixels + i].max(0.0)).sum();
             let w = s * s / (s * s + half_trust * half_trust);
             (0..self.channels).for_each(|g| x[g * pixels + i] += w * correction[g * pixels + i]);
+            *trust = w;
         }
+        trust
+    }
+
+    /// Variance of x that `draws` of v − v̂ about a state v̂, (k + q), show, where each pixel takes in E c by `trust`, (n): of
+    /// all of x or of some pixels of each channel, as `columns`, (H + q × J·n), are of.
+    pub(super) fn variance(
+        &self,
+        columns: &Matrix,
+        state: &[f32],
+        draws: &[f32],
+        trust: &[f32],
+    ) -> Vec<f32> {
+        let moved = self.moved(state, draws);
+        let columns = columns.view();
+        let (features, errors) = (self.feature_len(), self.error_len());
+        let image = |first, count| {
+            columns.subrows(first, count).transpose() * moved.as_ref().subrows(first, count)
+        };
+        let (code, error) = (image(0, features), image(features, errors));
+        let mut variance = vec![0.0; columns.ncols()];
+        for d in 0..moved.ncols() {
+            let parts = code.col_as_slice(d).iter().zip(error.col_as_slice(d));
+            let pixels = trust.iter().cycle();
+            for ((variance, (code, error)), w) in variance.iter_mut().zip(parts).zip(pixels) {
+                *variance += (code + w * error).powi(2) / moved.ncols() as f32;
+            }
+        }
+        variance
+    }
+
+    /// What each of `draws` of v − v̂ moves the features and c by, (H + q × any).
+    fn moved(&self, state: &[f32], draws: &[f32]) -> Mat<f32> {
+        let (k, features) = (self.code_len(), self.feature_len());
+        let mut at = Activations::default();
+        self.decoder.evaluate(&state[..k], &mut at);
+        let here = at.features().to_vec();
+        let count = draws.len() / state.len();
+        let mut moved = Mat::zeros(features + self.error_len(), count);
+        for (d, draw) in draws.chunks_exact(state.len()).enumerate() {
+            let code: Vec<f32> = state.iter().zip(&draw[..k]).map(|(u, d)| u + d).collect();
+            self.decoder.evaluate(&code, &mut at);
+            let column = moved.col_as_slice_mut(d);
+            let there = at.features().iter().zip(&here);
+            let features = column.iter_mut().zip(there);
+            features.for_each(|(moved, (there, here))| *moved = there - here);
+            column[self.feature_len()..].copy_from_slice(&draw[k..]);
+        }
+        moved
     }
 
     /// out += Σ weight·column, of the columns from `first` on.

@@ -1,114 +1,280 @@
 //! From an estimate to an image.
 
+use super::lasso::{Basis, lasso};
+use super::linear::split;
+use super::method::{Method, Refine};
 use super::model::Model;
-use super::report::Estimate;
-use super::whiten::Whitener;
+use super::report::{Estimate, Settings, Source, StartKind};
+use super::sigma::{Evidence, Sampler};
+use super::track::without;
+use super::variation::{State, Terms, norm};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Activations;
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
 
-/// Makes images of a sensor's estimates. Needs nothing of the tracker's, so that it may run beside the next solve.
+/// m/n at which proximities are given, and the power of m/n that they fall with.
+const PROXIMITY_AT: (f32, f32) = (0.02, 1.1);
+
+/// Least variance over ψ that an image's errors are taken to have.
+const LEAST_SURPRISE: f32 = 0.01;
+
+/// Makes images of a sensor's estimates, one after another. Needs nothing of the tracker's, so that it may run beside the
+/// next solve.
 #[derive(Clone, Debug)]
 pub struct Renderer {
     description: Arc<SensorDescription>,
     model: Arc<Model>,
-    /// s₀, in units of returns at the prior's mean return
-    half_trust: f32,
-    /// variance that ψ puts on each reading, (J·m), of each pattern set
-    energies: Vec<Vec<f32>>,
+    settings: Settings,
+    /// variance of x₀, (J·n); empty where there is no x₀
+    variance: Arc<[f32]>,
+    basis: Option<Basis>,
+    /// what makes σ, where it is asked for
+    sampler: Option<Sampler>,
+    /// largest singular value squared of each pattern set, where it is known
+    norms: Vec<Option<f32>>,
+    /// where refinement stands, at the sensor's own scale
+    state: State,
+}
+
+/// A first image.
+struct First {
+    x: Vec<f32>,
+    /// precision of each value over γ, (J·n)
+    precision: Vec<f32>,
+    /// share of the error that each pixel takes in, (n); empty where there is none
+    trust: Vec<f32>,
 }
 
 impl Renderer {
     pub(super) fn new(
         description: Arc<SensorDescription>,
         model: Arc<Model>,
-        half_trust: f32,
+        settings: &Settings,
     ) -> Self {
-        let energy = |pattern: &crate::sensing::Pattern| {
-            let (readings, pixels) = pattern.shape();
-            let mut out = vec![0.0; model.output_len() / pixels * readings];
-            let channels = model.remainder.chunks_exact(pixels);
-            for (variance, out) in channels.zip(out.chunks_exact_mut(readings)) {
-                pattern.row_energy(variance, out);
-            }
-            out
+        let (rows, cols) = (description.rows, description.cols);
+        let variance = match (settings.method, &model.moments) {
+            (Method::Principal, Some(moments)) => split(moments, settings.directions).1,
+            _ => model.rest.variance.clone(),
         };
         Self {
-            energies: description.patterns.iter().map(energy).collect(),
+            norms: vec![None; description.patterns.len()],
+            basis: match settings.method {
+                Method::Cosines => Some(Basis::cosines(rows, cols)),
+                Method::Wavelets => Some(Basis::Wavelets { grid: (rows, cols) }),
+                Method::Latent | Method::Principal | Method::Blank => None,
+            },
+            sampler: (settings.sigma_block > 0)
+                .then(|| Sampler::new(&model, (rows, cols), settings.sigma_block)),
+            variance: variance.into(),
+            settings: settings.clone(),
+            state: State::default(),
             description,
             model,
-            half_trust,
         }
     }
 
-    /// x₀ of the estimate that `measurement` led to, read out into `frame`.
+    /// The image of an estimate, read out into `frame`: x₀ as it is, or refined.
     ///
     /// # Panics
     /// Where the estimate or the measurement is not of the sensor's own tracker.
-    pub fn render(&self, estimate: &Estimate, measurement: &Measurement, frame: &mut RangeImage) {
-        let state = &estimate.state;
+    pub fn render(
+        &mut self,
+        estimate: &Estimate,
+        measurement: &Measurement,
+        frame: &mut RangeImage,
+    ) {
         let (rows, cols) = (self.description.rows, self.description.cols);
         if (frame.rows, frame.cols) != (rows, cols) {
             *frame = RangeImage::empty(rows, cols);
         }
-        let mut generated = vec![0.0; self.model.output_len()];
-        let mut correction = generated.clone();
-        let at = &mut Activations::default();
-        self.model.generate(state, at, &mut generated);
-        self.model.correct(state, &mut correction);
-        self.add_remainder(&generated, estimate.scale, measurement, &mut correction);
-        let half_trust = self.half_trust * estimate.error_scale.sqrt();
-        self.model.take_in(&correction, half_trust, &mut generated);
-        generated.iter_mut().for_each(|x| *x *= estimate.scale);
-        self.description
-            .knots
-            .read_out(&generated, self.description.s_min, frame);
+        let scale = estimate.scale;
+        let pattern = &self.description.patterns[measurement.pattern_set];
+        let norm = *self.norms[measurement.pattern_set].get_or_insert_with(|| norm(pattern));
+        let y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
+        let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
+        let mut last = None;
+        if warm {
+            last = Some(self.state.x.iter().map(|x| x / scale).collect::<Vec<_>>());
+        } else {
+            self.state = State::default();
+        }
+        let mut first = self.first(estimate);
+        if let Some(basis) = &self.basis {
+            let settings = &self.settings.lasso;
+            let mut x = last.unwrap_or(first.x);
+            let limits = (settings.weight, settings.iterations);
+            lasso(
+                pattern,
+                norm,
+                basis,
+                limits,
+                &y,
+                &measurement.missing,
+                &mut x,
+            );
+            self.state.x = x;
+        } else if self.settings.refine.iterations > 0 {
+            let pull = self.pull(
+                &mut first,
+                last.as_deref()
+                    .map(|last| (last, self.surprise(measurement, &y, last))),
+                pattern.shape(),
+            );
+            let gain = measurement.gain / (scale * scale);
+            let noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+            let terms = Terms {
+                operator: pattern,
+                norm,
+                cols,
+                y: &y,
+                missing: &measurement.missing,
+                noise: &noise,
+                variation: self.settings.refine.variation,
+                edge: self.settings.refine.edge,
+                near: &first.x,
+                pull: &pull,
+            };
+            let start = match (&estimate.source, &last) {
+                (Source::Blank, Some(last)) => last,
+                _ => &first.x,
+            };
+            self.state.restart(start, y.len());
+            if terms
+                .descend(&mut self.state, self.settings.refine.iterations)
+                .is_none()
+            {
+                self.state.x = first.x;
+            }
+        } else {
+            self.state.x = first.x;
+        }
+        let image: Vec<f32> = self.state.x.iter().map(|x| x * scale).collect();
+        let (knots, s_min) = (&self.description.knots, self.description.s_min);
+        knots.read_out(&image, s_min, frame);
+        frame.range_sigma.clear();
+        self.sigma(estimate, &first.trust, pattern.shape(), frame);
+        self.state.x = image;
     }
 
-    /// correction += E[rest | y] = ψ ∘ (I_J⊗A)ᵀ S₀⁻¹ (y − (I_J⊗A)(G(u) + correction)): the rest is white, and of what
-    /// the readings leave over, ψ says how much is each pixel's.
-    fn add_remainder(
+    /// σ of a frame that was read out, where it was asked for.
+    fn sigma(
         &self,
-        generated: &[f32],
-        scale: f32,
-        measurement: &Measurement,
-        correction: &mut [f32],
+        estimate: &Estimate,
+        trust: &[f32],
+        (readings, pixels): (usize, usize),
+        frame: &mut RangeImage,
     ) {
-        let set = measurement.pattern_set;
-        let pattern = &self.description.patterns[set];
-        let (readings, pixels) = pattern.shape();
-        let noise = &self.description.noise;
-        let energy = &self.energies[set];
-        let gain = measurement.gain / (scale * scale);
-        let whitener = Whitener::new(energy, noise, gain, &measurement.missing);
-        let Some(whitener) = whitener else {
-            return; // the tracker has refused it
+        let (
+            Some(sampler),
+            Source::Latent {
+                state,
+                draws,
+                error_scale,
+                ..
+            },
+        ) = (&self.sampler, &estimate.source)
+        else {
+            return;
         };
-        let mut scratch = vec![0.0; pattern.scratch()];
-        let mut image = vec![0.0; pixels];
-        let mut left: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
-        for (g, left) in left.chunks_exact_mut(readings).enumerate() {
-            let at = g * pixels..(g + 1) * pixels;
-            let parts = generated[at.clone()].iter().zip(&correction[at]);
-            image
-                .iter_mut()
-                .zip(parts)
-                .for_each(|(x, (a, b))| *x = a + b);
-            let mut explained = vec![0.0; readings];
-            pattern.apply(&image, &mut explained, &mut scratch);
-            left.iter_mut().zip(&explained).for_each(|(l, e)| *l -= e);
+        if draws.is_empty() {
+            return;
         }
-        whitener.weigh(&mut left);
-        let channels = left
-            .chunks_exact(readings)
-            .zip(correction.chunks_exact_mut(pixels));
-        for ((left, out), variance) in channels.zip(self.model.remainder.chunks_exact(pixels)) {
-            pattern.adjoint(left, &mut image, &mut scratch);
-            let parts = image.iter().zip(variance);
-            out.iter_mut()
-                .zip(parts)
-                .for_each(|(out, (v, psi))| *out += psi * v);
+        let evidence = Evidence {
+            state: sampler.variance(&self.model, state, draws, trust),
+            rest: (*error_scale, &self.variance),
+            trust,
+            x: &self.state.x,
+            fraction: readings as f32 / pixels as f32,
+        };
+        let knots = &self.description.knots;
+        sampler.sigma(&evidence, knots, self.settings.sigma_raw, frame);
+    }
+
+    /// x₀ and how far it is to be trusted.
+    fn first(&self, estimate: &Estimate) -> First {
+        let freedom = self.settings.refine.freedom;
+        match &estimate.source {
+            Source::Latent {
+                state,
+                rest,
+                error_scale,
+                ..
+            } => {
+                let mut x = vec![0.0; self.model.output_len()];
+                let mut correction = x.clone();
+                self.model
+                    .generate(state, &mut Activations::default(), &mut x);
+                self.model.correct(state, &mut correction);
+                let parts = correction.iter_mut().zip(rest);
+                parts.for_each(|(correction, rest)| *correction += rest);
+                let half_trust = self.settings.half_trust_return * error_scale.sqrt();
+                let trust = self.model.take_in(&correction, half_trust, &mut x);
+                let variances = self.variance.chunks_exact(trust.len());
+                let precision = variances.flat_map(|variance| {
+                    let pixels = variance.iter().zip(&trust);
+                    pixels.map(|(psi, w)| 1.0 / (error_scale * psi * (w + freedom)))
+                });
+                let precision = precision.collect();
+                First {
+                    x,
+                    precision,
+                    trust,
+                }
+            }
+            Source::Image(x) => First {
+                x: x.clone(),
+                precision: self.variance.iter().map(|psi| 1.0 / psi).collect(),
+                trust: vec![],
+            },
+            Source::Blank => First {
+                x: vec![0.0; self.model.output_len()],
+                precision: vec![0.0; self.model.output_len()],
+                trust: vec![],
+            },
         }
+    }
+
+    /// What readings y, at the return that the prior knows, leave of an image over what ψ puts on them.
+    fn surprise(&self, measurement: &Measurement, y: &[f32], image: &[f32]) -> f32 {
+        let pattern = &self.description.patterns[measurement.pattern_set];
+        let usual = self.model.rest.energy(pattern);
+        let left = without(pattern, image, y);
+        let mut missing = measurement.missing.iter().peekable();
+        let (mut found, mut expected) = (0.0, 0.0);
+        for (i, (left, usual)) in left.iter().zip(&usual).enumerate() {
+            if missing.next_if(|&&m| m as usize == i).is_none() {
+                found += left * left;
+                expected += usual;
+            }
+        }
+        (found / expected).max(LEAST_SURPRISE)
+    }
+
+    /// Γ, (J·n), of a first image, which the refined frame before draws nearer: `last`, and how many times ψ its errors vary.
+    fn pull(
+        &self,
+        first: &mut First,
+        last: Option<(&[f32], f32)>,
+        (readings, pixels): (usize, usize),
+    ) -> Vec<f32> {
+        let Refine {
+            proximity,
+            last_proximity,
+            ..
+        } = self.settings.refine;
+        let (at, power) = PROXIMITY_AT;
+        let level = (at * pixels as f32 / readings as f32).powf(power);
+        let own = level * proximity;
+        let mut pull: Vec<f32> = first.precision.iter().map(|p| own * p).collect();
+        if let Some((last, surprise)) = last.filter(|_| last_proximity > 0.0) {
+            let values = first.x.iter_mut().zip(&mut pull).zip(last);
+            for (((x, pull), last), psi) in values.zip(self.variance.iter()) {
+                let other = level * last_proximity / (surprise * psi);
+                *x = (*pull * *x + other * last) / (*pull + other);
+                *pull += other;
+            }
+        }
+        pull
     }
 }

@@ -1,6 +1,8 @@
 //! How frames are to be recovered, and how that went.
 
+use super::method::{Lasso, Method, Refine};
 use super::model::ErrorModel;
+use super::reference::{FirstOrder, Solver};
 use super::solve::{Limits, StopReason};
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +10,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// what makes a frame's first image x₀
+    pub method: Method,
+    /// principal directions of that method, at most as many as the prior carries
+    pub directions: usize,
+    /// what x₀ is refined by
+    pub refine: Refine,
+    /// sparsity of the methods that ask for it
+    pub lasso: Lasso,
     /// how the representation error is treated
     pub error: ErrorModel,
-    /// return, at the prior's mean return and where errors are as large as usual, of a pixel that takes in half of the
+    /// return, beside those that the prior knows and where errors are as large as usual, of a pixel that takes in half of the
     /// error found: darker ones take in less
     pub half_trust_return: f32,
     /// time constants of u and c, s: how long a frame's code and error go on to speak for later frames
     pub time_constants_s: (f64, f64),
-    /// when the solver stops
+    /// time constant of what neither of them says, s
+    pub rest_time_constant_s: f64,
+    /// what finds the code
+    pub solver: Solver,
+    /// when Levenberg–Marquardt stops
     pub limits: Limits,
+    /// how the other solvers run
+    pub first_order: FirstOrder,
     /// random codes tried at a cold start, each with its negative, after the linear estimate and zero
     pub random_starts: usize,
     /// residual ratio at which a cold start is content with what it has and tries no further code
@@ -27,20 +43,33 @@ pub struct Settings {
     pub lost_innovation_ratio: f64,
     /// carry nothing from frame to frame
     pub always_cold: bool,
+    /// side of the blocks of pixels that share a posterior variance in range σ, pixels; 0 computes no σ, 1 is full resolution
+    pub sigma_block: usize,
+    /// leave σ as it comes out of the linearisation: for who calibrates it
+    pub sigma_raw: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            method: Method::Latent,
+            directions: 200,
+            refine: Refine::default(),
+            lasso: Lasso::default(),
             error: ErrorModel::Directions,
             half_trust_return: 0.15,
             time_constants_s: (1.6, 1.0),
+            rest_time_constant_s: 0.3,
+            solver: Solver::default(),
             limits: Limits::default(),
+            first_order: FirstOrder::default(),
             random_starts: 2,
             content_ratio: 2.0,
             lost_residual_ratio: 8.0,
             lost_innovation_ratio: 6.0, // 9 of 900 warm frames of tuning scenes have more, without being lost
             always_cold: false,
+            sigma_block: 0,
+            sigma_raw: false,
         }
     }
 }
@@ -76,12 +105,18 @@ pub struct Report {
     pub stop: StopReason,
     /// linear systems solved, over all starts
     pub iterations: usize,
-    /// ½‖whitened residual‖² + ½e²‖v − v⁻‖²_Ω at the estimate, e² the track's error scale, see [`Estimate::error_scale`]
+    /// ½‖whitened residual‖² + ½e²‖v − v⁻‖²_Ω at the estimate, e² the track's error scale, see [`Source::Latent`]
     pub cost: f64,
     /// χ² of the estimate over the number of readings: about 1 where the model holds
     pub residual_ratio: f64,
     /// χ² of what the readings said beyond the prediction, over their number, had the decoder been linear
     pub innovation_ratio: f64,
+    /// χ² of the estimate over that of a frame of which nothing were known but the mean of its channels: small where the
+    /// estimate explains the readings, about 1 where they are not what the description says; 0 without a code. On a track it
+    /// is at least what the state leaves without the rest of the frames before.
+    pub unexplained: f64,
+    /// the readings do not fit the description: more is unexplained than on all but the rarest frames that fit
+    pub untrusted: bool,
     /// whitened code û, (k)
     pub code: Vec<f32>,
     /// time by step
@@ -93,10 +128,28 @@ pub struct Report {
 pub struct Estimate {
     /// how it went
     pub report: Report,
-    /// v = (û, ĉ), (k + q), of the frame at the prior's mean return
-    pub state: Vec<f32>,
-    /// what the frame's returns are divided by to be at the prior's mean return
+    /// what the image is made from
+    pub source: Source,
+    /// what the frame's returns are divided by to be those that the prior knows
     pub scale: f32,
-    /// e², variance of the frame's errors over their usual one
-    pub error_scale: f32,
+}
+
+/// What a first image x₀ is made from, at the return that the prior knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// the generator and its error
+    Latent {
+        /// v = (û, ĉ), (k + q)
+        state: Vec<f32>,
+        /// E\[rest | y\], what the readings say beyond (û, ĉ), (J·n)
+        rest: Vec<f32>,
+        /// e², variance of the frame's errors over their usual one
+        error_scale: f32,
+        /// draws of v − v̂ from the posterior, (any × k + q), flattened; empty where no σ was asked for
+        draws: Vec<f32>,
+    },
+    /// the image itself, (J·n)
+    Image(Vec<f32>),
+    /// nothing
+    Blank,
 }

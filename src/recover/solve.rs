@@ -4,7 +4,7 @@
 //! leaves over, so iterations are over u alone, on the Schur complement of c (variable projection).
 
 use super::belief::{Belief, Posterior};
-use super::fuse::{Readings, System, symmetric_product};
+use super::fuse::{Readings, System, add_columns, column, symmetric_product};
 use super::model::Model;
 use crate::prior::{Activations, dot};
 use faer::linalg::matmul::matmul;
@@ -48,6 +48,9 @@ const FIRST_DAMPING: f64 = 1e-3;
 /// Damping beyond which no step moves anything.
 const MOST_DAMPING: f64 = 1e10;
 
+/// Step over code that f32 no longer resolves.
+const LEAST_STEP: f64 = 1e-7;
+
 /// One frame's problem.
 pub(super) struct Problem<'a> {
     model: &'a Model,
@@ -60,13 +63,21 @@ pub(super) struct Problem<'a> {
 
 /// Where an iteration stands.
 #[derive(Clone, Debug)]
-struct Point {
-    u: Vec<f32>,
+pub(super) struct Point {
+    pub(super) u: Vec<f32>,
     /// best c for this u
     c: Vec<f64>,
     /// M_E c + M_φ φ(u) − ỹ
     residual: Vec<f32>,
-    cost: f64,
+    pub(super) cost: f64,
+}
+
+impl Point {
+    /// v = (u, c), (k + q)
+    pub(super) fn state(&self) -> Vec<f64> {
+        let code = self.u.iter().map(|&u| f64::from(u));
+        code.chain(self.c.iter().copied()).collect()
+    }
 }
 
 /// H = [[H_uu, H_uc], [H_cu, H_cc]] of the undamped normal equations and the gradient in u.
@@ -157,7 +168,7 @@ impl<'a> Problem<'a> {
                     break;
                 }
                 normal = self.linearise(&point, at);
-            } else if small {
+            } else if small || negligible(&step, &point.u) {
                 stop = StopReason::Converged;
                 break;
             } else if damping > MOST_DAMPING {
@@ -167,12 +178,7 @@ impl<'a> Problem<'a> {
                 damping = (damping * 10.0).max(1e-6);
             }
         }
-        let state: Vec<f64> = point
-            .u
-            .iter()
-            .map(|&u| f64::from(u))
-            .chain(point.c.iter().copied())
-            .collect();
+        let state = point.state();
         let posterior = Posterior::new(state.clone(), &self.full(&normal));
         Solution {
             posterior,
@@ -185,7 +191,7 @@ impl<'a> Problem<'a> {
     }
 
     /// The residual and cost at u, with the best c.
-    fn evaluate(&self, u: Vec<f32>, at: &mut Activations) -> Point {
+    pub(super) fn evaluate(&self, u: Vec<f32>, at: &mut Activations) -> Point {
         let (k, q) = (self.model.code_len(), self.model.error_len());
         self.model.decoder.evaluate(&u, at);
         let mut residual: Vec<f32> = self.readings.y.iter().map(|y| -y).collect();
@@ -194,6 +200,7 @@ impl<'a> Problem<'a> {
             at.features().iter().copied(),
             &mut residual,
         );
+        self.readings.take_signs(&mut residual);
         let moved: Vec<f64> = u
             .iter()
             .zip(&self.belief.mean)
@@ -244,6 +251,39 @@ impl<'a> Problem<'a> {
             .collect() // symmetric
     }
 
+    /// v − v⁻
+    fn away(&self, point: &Point) -> Vec<f64> {
+        let state = point.state().into_iter();
+        state.zip(&self.belief.mean).map(|(v, m)| v - m).collect()
+    }
+
+    /// ∂cost/∂u, (k), at a point whose activations are current, without the Jacobian. That c follows u adds nothing: at the
+    /// best c the cost does not change with it.
+    pub(super) fn gradient(&self, point: &Point, at: &Activations) -> Vec<f64> {
+        let (head, hidden) = (self.system.head(), self.model.decoder.hidden_len());
+        let features = at.features().iter().enumerate();
+        let back: Vec<f32> = features
+            .map(|(index, &feature)| match index < hidden && feature <= 0.0 {
+                true => 0.0, // a ReLU that is off passes nothing back
+                false => dot(column(head, index), &point.residual),
+            })
+            .collect();
+        let mut gradient = self.prior_gradient(&self.away(point), self.model.code_len());
+        let data = self.model.decoder.pull_back(at, &back);
+        gradient
+            .iter_mut()
+            .zip(data)
+            .for_each(|(g, d)| *g += f64::from(d));
+        gradient
+    }
+
+    /// The largest curvature of the linearised cost at a point whose activations are current.
+    pub(super) fn curvature(&self, point: &Point, at: &mut Activations) -> Option<f64> {
+        let reduced = self.reduced(&self.linearise(point, at));
+        let eigenvalues = reduced.self_adjoint_eigenvalues(Side::Lower).ok()?;
+        eigenvalues.last().copied()
+    }
+
     /// The normal equations at a point whose activations are current.
     fn linearise(&self, point: &Point, at: &mut Activations) -> Normal {
         let (k, q) = (self.model.code_len(), self.model.error_len());
@@ -260,13 +300,7 @@ impl<'a> Problem<'a> {
             Par::Seq,
         );
         let cross = Mat::from_fn(k, q, |r, c| f64::from(cross[(r, c)]) + belief[(r, k + c)]);
-        let state = point
-            .u
-            .iter()
-            .map(|&u| f64::from(u))
-            .chain(point.c.iter().copied());
-        let away: Vec<f64> = state.zip(&self.belief.mean).map(|(v, m)| v - m).collect();
-        let mut gradient = self.prior_gradient(&away, k);
+        let mut gradient = self.prior_gradient(&self.away(point), k);
         for (c, g) in gradient.iter_mut().enumerate() {
             *g += f64::from(dot(jacobian.col_as_slice(c), &point.residual));
         }
@@ -308,10 +342,7 @@ impl<'a> Problem<'a> {
     /// The damped step in u and the decrease that the linearised problem promises for it.
     fn step(&self, normal: &Normal, damping: f64) -> Option<(Vec<f64>, f64)> {
         let k = self.model.code_len();
-        let mut reduced = normal.code.clone();
-        if self.model.error_len() > 0 {
-            reduced -= &normal.cross * self.error_normal.solve(normal.cross.transpose());
-        }
+        let mut reduced = self.reduced(normal);
         let undamped = reduced.clone();
         (0..k).for_each(|i| reduced[(i, i)] += damping * reduced[(i, i)].abs().max(1e-12));
         let right = Mat::from_fn(k, 1, |i, _| -normal.gradient[i]);
@@ -321,6 +352,15 @@ impl<'a> Problem<'a> {
             .map(|i| step[(i, 0)] * (right[(i, 0)] - 0.5 * bent[(i, 0)]))
             .sum();
         Some(((0..k).map(|i| step[(i, 0)]).collect(), promised))
+    }
+
+    /// The undamped normal matrix of u alone, c eliminated, (k × k).
+    fn reduced(&self, normal: &Normal) -> Mat<f64> {
+        let mut reduced = normal.code.clone();
+        if self.model.error_len() > 0 {
+            reduced -= &normal.cross * self.error_normal.solve(normal.cross.transpose());
+        }
+        reduced
     }
 
     /// The whole undamped normal matrix, (k + q × k + q).
@@ -336,19 +376,47 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// Column `index` of a column-major matrix.
-fn column(matrix: MatRef<'_, f32>, index: usize) -> &[f32] {
-    matrix
-        .col(index)
-        .try_as_col_major()
-        .map_or(&[], |column| column.as_slice())
+/// Whether f32 no longer tells a code from the one that a step leads to.
+pub(super) fn negligible(step: &[f64], u: &[f32]) -> bool {
+    let moved: f64 = step.iter().map(|d| d * d).sum();
+    let size: f64 = u.iter().map(|&u| f64::from(u).powi(2)).sum();
+    moved <= LEAST_STEP * LEAST_STEP * size
 }
 
-/// out += matrix · weights; columns of weight 0 are not read.
-fn add_columns(matrix: MatRef<'_, f32>, weights: impl Iterator<Item = f32>, out: &mut [f32]) {
-    for (index, weight) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
-        out.iter_mut()
-            .zip(column(matrix, index))
-            .for_each(|(out, v)| *out += weight * v);
+#[cfg(test)]
+mod tests {
+    use super::super::fuse::Fused;
+    use super::super::model::ErrorModel;
+    use super::*;
+    use crate::prior::Prior;
+    use crate::sensing::Hadamard;
+
+    #[test]
+    fn the_gradient_is_that_of_the_normal_equations() {
+        let prior = Prior::embedded().unwrap();
+        let model = Model::new(&prior, ErrorModel::Directions);
+        let operator = Hadamard::random(prior.pixels(), 60, 1).unwrap();
+        let channels = prior.channels();
+        let noise: Vec<f32> = (0..channels * channels)
+            .map(|i| if i % (channels + 1) == 0 { 0.01 } else { 0.0 })
+            .collect();
+        let fused = Fused::new(&model, &operator);
+        let system = fused.whitened(&model, &noise, 1.0, &[]).unwrap();
+        let y: Vec<f32> = (0..channels * 60).map(|i| (i as f32).sin()).collect();
+        let readings = system.project(&y);
+        let belief = Belief::prior(model.code_len(), model.state_len(), 2.0);
+        let problem = Problem::new(&model, &system, &readings, &belief).unwrap();
+        let mut at = Activations::default();
+        let u = (0..model.code_len()).map(|i| (i as f32).cos()).collect();
+        let point = problem.evaluate(u, &mut at);
+        let gradient = problem.gradient(&point, &at);
+        let expected = problem.linearise(&point, &mut at).gradient;
+        let norm = expected.iter().map(|g| g * g).sum::<f64>().sqrt();
+        for (got, expected) in gradient.iter().zip(&expected) {
+            assert!(
+                (got - expected).abs() < 1e-4 * norm,
+                "{got}, not {expected}"
+            );
+        }
     }
 }

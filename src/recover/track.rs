@@ -1,31 +1,56 @@
 //! The synchronous entry: measurement in, frame and report out.
 
 use super::belief::{Belief, Posterior};
-use super::brightness::{Sight, mean_return};
-use super::cold::{lowest, random_codes};
+use super::brightness::{Brightness, Sight, brightness};
 use super::error::{MeasurementError, TrackerError, check};
-use super::fuse::{Fused, Readings, System};
+use super::fuse::{Fused, System};
+use super::health::untrusted;
+use super::linear::Linear;
+use super::method::Method;
 use super::model::Model;
 use super::render::Renderer;
-use super::report::{Estimate, Report, Settings, StartKind, Timing};
-use super::solve::{Problem, Solution};
+use super::report::{Estimate, Report, Settings, Source, StartKind, Timing};
+use super::solve::{Problem, StopReason};
+use super::start::{Chosen, Start, blended};
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
-use crate::prior::Prior;
-use crate::sensing::SensorDescription;
+use crate::prior::{Activations, Prior};
+use crate::sensing::{Operator, SensorDescription};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Systems kept ready at most, beyond one for each pattern set.
 const SPARE_SYSTEMS: usize = 8;
 /// Least noise of a reading, over the variance that the representation error puts on it.
-const LEAST_NOISE: f32 = 0.01;
-/// The greatest error scale, and one over the least.
-const MOST_ERROR_SCALE: f64 = 30.0;
-/// How much of it a frame decides.
-const ERROR_SCALE_SHARE: f64 = 0.5;
+const LEAST_NOISE: f32 = 0.003;
 /// Noise levels are rounded to powers of this.
 const GAIN_STEP: f32 = 1.25;
+
+/// A frame's solution.
+struct Solved {
+    chosen: Chosen,
+    /// readings that count
+    count: f64,
+    /// E\[rest | y\], (J·n)
+    rest: Vec<f32>,
+    /// see [`Report::unexplained`]
+    unexplained: f64,
+}
+
+/// What a frame leaves to the next.
+#[derive(Debug)]
+struct Last {
+    stamp_ns: u64,
+    posterior: Posterior,
+    /// E\[rest | y\], (J·n), at the sensor's own scale
+    rest: Vec<f32>,
+}
+
+impl Last {
+    fn elapsed_s(&self, measurement: &Measurement) -> f64 {
+        measurement.stamp_ns.abs_diff(self.stamp_ns) as f64 * 1e-9
+    }
+}
 
 /// One sensor's recovery, frame after frame.
 #[derive(Debug)]
@@ -35,9 +60,10 @@ pub struct Tracker<C> {
     settings: Settings,
     clock: C,
     fused: Vec<Option<Fused>>,
+    linear: Vec<Option<Linear>>,
     systems: VecDeque<(usize, i32, System)>,
-    last: Option<(u64, Posterior)>,
-    last_scale: Option<f32>,
+    last: Option<Last>,
+    last_brightness: Option<Brightness>,
     /// e², variance of the track's errors over their usual one
     error_scale: f64,
     sights: Vec<Option<Sight>>,
@@ -73,14 +99,11 @@ impl<C: Clock> Tracker<C> {
         Self::check(&description, prior)?;
         Ok(Self {
             fused: vec![None; description.patterns.len()],
+            linear: vec![None; description.patterns.len()],
             sights: description.patterns.iter().map(|_| None).collect(),
-            last_scale: None,
+            last_brightness: None,
             error_scale: 1.0,
-            renderer: Renderer::new(
-                Arc::clone(&description),
-                Arc::clone(&model),
-                settings.half_trust_return,
-            ),
+            renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model), &settings),
             description,
             model,
             settings,
@@ -127,7 +150,7 @@ impl<C: Clock> Tracker<C> {
     /// Forgets the frames before: the next one starts cold.
     pub fn forget(&mut self) {
         self.last = None;
-        self.last_scale = None;
+        self.last_brightness = None;
         self.error_scale = 1.0;
     }
 
@@ -154,16 +177,40 @@ impl<C: Clock> Tracker<C> {
     pub fn estimate(&mut self, measurement: &Measurement) -> Result<Estimate, MeasurementError> {
         check(&self.description, measurement)?;
         let started = self.clock.now_ns();
-        let (scale, measurement) = &self.scaled(measurement)?;
+        let (brightness, measurement) = &self.scaled(measurement)?;
+        if self.settings.method != Method::Latent {
+            return self.estimate_image(measurement, *brightness, started);
+        }
         self.ready(measurement.pattern_set, measurement.gain)?;
         let prepared = self.clock.now_ns();
-        let (start, solution, count, error_scale) = self.solve(measurement)?;
+        let scale = self.model.scale(*brightness);
+        let carried = self.carried(measurement, scale);
+        let Solved {
+            chosen,
+            count,
+            rest,
+            unexplained,
+        } = self.solve(measurement, carried)?;
+        let Chosen {
+            start,
+            solution,
+            error_scale,
+            ..
+        } = chosen;
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
         let stamp_ns = measurement.stamp_ns;
         let posterior = solution.posterior.map(|p| p.of_scaled(error_scale));
-        self.last = posterior.map(|posterior| (stamp_ns, posterior));
+        let draws = match (&posterior, self.settings.sigma_block) {
+            (None, _) | (_, 0) => vec![],
+            (Some(posterior), _) => posterior.draws(),
+        };
+        self.last = posterior.map(|posterior| Last {
+            stamp_ns,
+            posterior,
+            rest: rest.iter().map(|v| v * scale).collect(),
+        });
         self.error_scale = blended(error_scale, 2.0 * solution.cost / count);
-        self.last_scale = Some(*scale);
+        self.last_brightness = Some(*brightness);
         let report = Report {
             start,
             stop: solution.stop,
@@ -171,6 +218,8 @@ impl<C: Clock> Tracker<C> {
             cost: solution.cost,
             residual_ratio: 2.0 * solution.cost / count,
             innovation_ratio: 2.0 * solution.innovation / count,
+            unexplained,
+            untrusted: untrusted(unexplained, count),
             code: state[..self.model.code_len()].to_vec(),
             timing: Timing {
                 prepare_ns: prepared - started,
@@ -180,9 +229,61 @@ impl<C: Clock> Tracker<C> {
         };
         Ok(Estimate {
             report,
-            state,
-            scale: *scale,
-            error_scale: error_scale as f32,
+            source: Source::Latent {
+                state,
+                rest,
+                error_scale: error_scale as f32,
+                draws,
+            },
+            scale,
+        })
+    }
+
+    /// The estimate of a method that solves for no code.
+    fn estimate_image(
+        &mut self,
+        measurement: &Measurement,
+        brightness: Brightness,
+        started: u64,
+    ) -> Result<Estimate, MeasurementError> {
+        let source = match (self.settings.method, &self.model.moments) {
+            (Method::Principal, Some(moments)) => {
+                let set = measurement.pattern_set;
+                let pattern = &self.description.patterns[set];
+                let directions = self.settings.directions;
+                let linear = self.linear[set]
+                    .get_or_insert_with(|| Linear::new(moments, directions, pattern));
+                let image = linear.image(moments, &self.description.noise, measurement);
+                Source::Image(image.ok_or(MeasurementError::Degenerate {
+                    gain: measurement.gain,
+                })?)
+            }
+            _ => Source::Blank,
+        };
+        let warm = self.last_brightness.is_some() && !self.settings.always_cold;
+        self.last_brightness = Some(brightness);
+        Ok(Estimate {
+            report: Report {
+                start: if warm {
+                    StartKind::Warm
+                } else {
+                    StartKind::Cold
+                },
+                stop: StopReason::Converged,
+                iterations: 0,
+                cost: 0.0,
+                residual_ratio: 0.0,
+                innovation_ratio: 0.0,
+                unexplained: 0.0,
+                untrusted: false,
+                code: vec![],
+                timing: Timing {
+                    solve_ns: self.clock.now_ns() - started,
+                    ..Timing::default()
+                },
+            },
+            source,
+            scale: self.model.scale(brightness),
         })
     }
 
@@ -197,15 +298,20 @@ impl<C: Clock> Tracker<C> {
         code: &[f32],
     ) -> Result<Option<f64>, MeasurementError> {
         check(&self.description, measurement)?;
-        let (_, measurement) = &self.scaled(measurement)?;
+        let (brightness, measurement) = &self.scaled(measurement)?;
         self.ready(measurement.pattern_set, measurement.gain)?;
         let Some(system) = self.system(measurement.pattern_set, measurement.gain) else {
             return Ok(None);
         };
-        let readings = system.project(&measurement.y);
-        let Some(belief) = self.predict(measurement) else {
+        let scale = self.model.scale(*brightness);
+        let Some((rest, belief)) = self
+            .carried(measurement, scale)
+            .zip(self.predict(measurement))
+        else {
             return Ok(None);
         };
+        let pattern = &self.description.patterns[measurement.pattern_set];
+        let readings = system.project(&without(pattern, &rest, &measurement.y));
         let problem = Problem::new(&self.model, system, &readings, &belief);
         Ok(problem.map(|p| {
             p.descend(code, self.settings.limits)
@@ -214,23 +320,27 @@ impl<C: Clock> Tracker<C> {
         }))
     }
 
-    /// The frame at the prior's mean return, and what its readings were divided by.
+    /// How bright the frame is, and the frame at the return that the prior knows.
     ///
     /// Its noise is kept from falling far below what the representation error puts on the readings, which changes nothing
     /// but spares preparing systems that hardly differ.
     fn scaled(
         &mut self,
         measurement: &Measurement,
-    ) -> Result<(f32, Measurement), MeasurementError> {
+    ) -> Result<(Brightness, Measurement), MeasurementError> {
         let set = measurement.pattern_set;
         let pattern = &self.description.patterns[set];
-        let sight = self.sights[set].get_or_insert_with(|| Sight::new(&self.model, pattern));
+        let model = &self.model;
+        let sight = self.sights[set]
+            .get_or_insert_with(|| Sight::new(&model.rest, model.moments.as_ref(), pattern));
         let noise = &self.description.noise;
-        let read = mean_return(measurement, pattern, &sight.mean, noise);
-        let scale = match read {
-            Some(mean) => mean / self.model.mean_return,
-            None => self.last_scale.ok_or(MeasurementError::NoMean)?,
+        let read = brightness(measurement, pattern, sight, noise);
+        let brightness = match (read, self.last_brightness) {
+            (Some(read), Some(last)) => read.after(last),
+            (Some(brightness), None) | (None, Some(brightness)) => brightness,
+            (None, None) => return Err(MeasurementError::NoMean),
         };
+        let scale = self.model.scale(brightness);
         let channels = self.description.channels();
         let trace: f32 = noise.iter().step_by(channels + 1).sum();
         let least = LEAST_NOISE * sight.energy * channels as f32 / trace;
@@ -246,27 +356,35 @@ impl<C: Clock> Tracker<C> {
             missing: measurement.missing.clone(),
             ..*measurement
         };
-        Ok((scale, scaled))
+        Ok((brightness, scaled))
     }
 
     /// What the frames before say of the next; `None` at the first.
     fn predict(&self, measurement: &Measurement) -> Option<Belief> {
-        let (stamp_ns, posterior) = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
-        let elapsed_s = measurement.stamp_ns.abs_diff(*stamp_ns) as f64 * 1e-9;
-        let belief = posterior.predict(
+        let last = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
+        let belief = last.posterior.predict(
             self.model.code_len(),
-            elapsed_s,
+            last.elapsed_s(measurement),
             self.settings.time_constants_s,
             self.error_scale,
         );
         Some(belief?.beside(self.error_scale))
     }
 
-    /// Warm where there is a frame before, cold where there is none or where the track is lost.
+    /// What remains of the rest of the frame before, (J·n), at this frame's scale; `None` at the first.
+    fn carried(&self, measurement: &Measurement, scale: f32) -> Option<Vec<f32>> {
+        let last = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
+        let decay = (-last.elapsed_s(measurement) / self.settings.rest_time_constant_s).exp();
+        let factor = decay as f32 / scale;
+        Some(last.rest.iter().map(|v| v * factor).collect())
+    }
+
+    /// Solves the frame; where the track goes on, beside the rest of the frame before, `carried`, (J·n).
     fn solve(
         &self,
         measurement: &Measurement,
-    ) -> Result<(StartKind, Solution, f64, f64), MeasurementError> {
+        carried: Option<Vec<f32>>,
+    ) -> Result<Solved, MeasurementError> {
         let degenerate = || MeasurementError::Degenerate {
             gain: measurement.gain,
         };
@@ -277,121 +395,50 @@ impl<C: Clock> Tracker<C> {
                 .system(measurement.pattern_set, measurement.gain)
                 .ok_or_else(degenerate)?,
         };
+        let pattern = &self.description.patterns[measurement.pattern_set];
         let readings = system.project(&measurement.y);
-        let count = readings.count as f64;
-        let cold = || {
-            self.cold(measurement, system, &readings)
-                .ok_or_else(degenerate)
+        let warm = carried
+            .zip(self.predict(measurement))
+            .map(|(rest, belief)| {
+                let left = without(pattern, &rest, &measurement.y);
+                (rest, belief, system.project(&left))
+            });
+        let start = Start {
+            model: &self.model,
+            settings: &self.settings,
+            system,
+            readings: &readings,
+            error_scale: self.error_scale,
         };
-        let Some(mut warm) = self.warm(measurement, system, &readings) else {
-            let (solution, error_scale) = cold()?;
-            return Ok((StartKind::Cold, solution, count, error_scale));
+        let linear = || {
+            let linear = self.linear[measurement.pattern_set].as_ref()?;
+            let moments = self.model.moments.as_ref()?;
+            linear.code(moments, &self.description.noise, measurement)
         };
-        let usual = self.error_scale * count;
-        let lost = 2.0 * warm.cost > self.settings.lost_residual_ratio * usual
-            || 2.0 * warm.innovation > self.settings.lost_innovation_ratio * usual;
-        if !lost {
-            return Ok((StartKind::Warm, warm, count, self.error_scale));
-        }
-        let (mut fresh, error_scale) = cold()?;
-        let iterations = warm.iterations + fresh.iterations;
-        if self
-            .prior_cost(system, &readings, &warm, error_scale)
-            .is_some_and(|cost| cost < fresh.cost)
-        {
-            warm.iterations = iterations;
-            return Ok((StartKind::Restarted, warm, count, self.error_scale));
-        }
-        fresh.iterations = iterations;
-        Ok((StartKind::Restarted, fresh, count, error_scale))
-    }
-
-    /// From the frame before, as an iterated extended Kalman filter; `None` at the first frame.
-    fn warm(
-        &self,
-        measurement: &Measurement,
-        system: &System,
-        readings: &Readings,
-    ) -> Option<Solution> {
-        let belief = self.predict(measurement)?;
-        let start: Vec<f32> = belief.mean[..self.model.code_len()]
-            .iter()
-            .map(|&m| m as f32)
-            .collect();
-        let solution = Problem::new(&self.model, system, readings, &belief)?
-            .descend(&start, self.settings.limits);
-        solution
-            .cost
-            .is_finite()
-            .then(|| solution.with_outside(readings))
-    }
-
-    /// From the measurement alone: the linear estimate, zero, random codes, each against its negative, whose basin near
-    /// −ρ_d z* is the other one (Hand & Voroninski 2017, theorem 2). The lowest cost wins.
-    fn cold(
-        &self,
-        measurement: &Measurement,
-        system: &System,
-        readings: &Readings,
-    ) -> Option<(Solution, f64)> {
-        let (k, len) = (self.model.code_len(), self.model.state_len());
-        let belief = Belief::prior(k, len, 1.0);
-        let fused = self.fused[measurement.pattern_set].as_ref();
-        let linear = fused.and_then(|fused| {
-            fused.linear_estimate(
-                &self.model,
-                &self.description.noise,
-                measurement.gain,
-                &measurement.missing,
-                &measurement.y,
-            )
-        });
-        let problem = Problem::new(&self.model, system, readings, &belief)?;
-        let starts = linear
-            .into_iter()
-            .chain([vec![0.0; k]])
-            .chain(random_codes(k, self.settings.random_starts));
-        let content = 0.5 * self.settings.content_ratio * readings.count as f64;
-        let best = lowest(
-            &problem,
-            starts,
-            self.settings.limits,
-            content - 0.5 * readings.outside,
-        )?;
-        if !best.cost.is_finite() {
-            return None;
-        }
-        let iterations = best.iterations;
-        let best = best.with_outside(readings);
-        // once more, with the spread of errors that this frame shows
-        let error_scale = blended(1.0, 2.0 * best.cost / readings.count as f64);
-        let belief = Belief::prior(k, len, error_scale).beside(error_scale);
-        let problem = Problem::new(&self.model, system, readings, &belief)?;
-        let start: Vec<f32> = best.state[..k].iter().map(|&u| u as f32).collect();
-        let mut solution = problem.descend(&start, self.settings.limits);
-        solution.iterations += iterations;
-        let finite = solution.cost.is_finite();
-        finite.then(|| (solution.with_outside(readings), error_scale))
-    }
-
-    /// The cost of a warm solution had the frame been the first.
-    fn prior_cost(
-        &self,
-        system: &System,
-        readings: &Readings,
-        solution: &Solution,
-        error_scale: f64,
-    ) -> Option<f64> {
-        let (k, len) = (self.model.code_len(), self.model.state_len());
-        let belief = Belief::prior(k, len, error_scale).beside(error_scale);
-        let code: Vec<f32> = solution.state[..self.model.code_len()]
-            .iter()
-            .map(|&u| u as f32)
-            .collect();
-        Some(
-            Problem::new(&self.model, system, readings, &belief)?.cost_at(&code)
-                + 0.5 * readings.outside,
-        )
+        let before = warm.as_ref().map(|(_, belief, left)| (belief, left));
+        let chosen = start.choose(before, linear).ok_or_else(degenerate)?;
+        let solution = &chosen.solution;
+        let (code, error) = solution.state.split_at(self.model.code_len());
+        let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
+        let mut at = Activations::default();
+        self.model.decoder.evaluate(&code, &mut at);
+        let mut misfit = 2.0 * solution.cost;
+        let (readings, mut rest) = match warm {
+            Some((rest, _, left)) if chosen.warm => {
+                // wrong patterns that come again are remembered in the rest, which the state must do without here
+                misfit = misfit.max(system.misfit(&readings, at.features(), error));
+                (left, rest)
+            }
+            _ => (readings, vec![0.0; self.model.output_len()]),
+        };
+        let dual = system.dual(&readings, at.features(), error);
+        self.model.rest.explain(pattern, &dual, &mut rest);
+        Ok(Solved {
+            count: readings.count() as f64,
+            unexplained: misfit / system.contrast(&measurement.y),
+            chosen,
+            rest,
+        })
     }
 
     /// The system of a frame with missing readings, which is nobody else's.
@@ -438,8 +485,11 @@ impl<C: Clock> Tracker<C> {
             }
             return Ok(());
         }
-        let fused = self.fused[set]
-            .get_or_insert_with(|| Fused::new(&self.model, &self.description.patterns[set]));
+        let pattern = &self.description.patterns[set];
+        let fused = self.fused[set].get_or_insert_with(|| Fused::new(&self.model, pattern));
+        if let (None, Some(moments)) = (&self.linear[set], &self.model.moments) {
+            self.linear[set] = Some(Linear::new(moments, usize::MAX, pattern));
+        }
         let system = fused
             .whitened(
                 &self.model,
@@ -456,21 +506,6 @@ impl<C: Clock> Tracker<C> {
     }
 }
 
-impl Solution {
-    /// Counts in what lies outside the span of the system, which no state changes.
-    fn with_outside(mut self, readings: &Readings) -> Self {
-        self.cost += 0.5 * readings.outside;
-        self.innovation += 0.5 * readings.outside;
-        self
-    }
-}
-
-/// The next frame's error scale: of the last one and of what this frame's χ² over its readings says, in their logarithms.
-fn blended(last: f64, ratio: f64) -> f64 {
-    let ratio = ratio.clamp(1.0 / MOST_ERROR_SCALE, MOST_ERROR_SCALE);
-    (last.ln() * (1.0 - ERROR_SCALE_SHARE) + ratio.ln() * ERROR_SCALE_SHARE).exp()
-}
-
 /// The power of [`GAIN_STEP`] nearest to a gain.
 fn gain_level(gain: f32) -> i32 {
     (gain.ln() / GAIN_STEP.ln()).round() as i32
@@ -478,4 +513,16 @@ fn gain_level(gain: f32) -> i32 {
 
 fn rounded_gain(level: i32) -> f32 {
     GAIN_STEP.powi(level)
+}
+
+/// y − (I_J⊗A) x, (J·m), of an image x, (J·n).
+pub(super) fn without(operator: &dyn Operator, x: &[f32], y: &[f32]) -> Vec<f32> {
+    let (readings, pixels) = operator.shape();
+    let mut scratch = vec![0.0; operator.scratch()];
+    let mut out = vec![0.0; y.len()];
+    for (x, out) in x.chunks_exact(pixels).zip(out.chunks_exact_mut(readings)) {
+        operator.apply(x, out, &mut scratch);
+    }
+    out.iter_mut().zip(y).for_each(|(out, y)| *out = y - *out);
+    out
 }

@@ -1,166 +1,252 @@
-//! Whitening of readings by S₀ = diag(A diag(ψ) Aᵀ) + αN₀, reading by reading, missing ones left out.
+//! Whitening of readings by S₀ = A C Aᵀ + αN₀, missing ones left out.
 
-/// The rows that count, and L⁻¹ of S₀ = L Lᵀ for each reading's block of present channels.
+use super::rest::Spread;
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{Mat, MatRef, Par, Side};
+
+/// Most readings, of all channels, that are factored as one where noise couples the channels and the rest the readings.
+const MOST_COUPLED: usize = 4096;
+/// Blocks up to this size are solved column by column.
+const SMALL: usize = 16;
+
+/// The rows that count, and L of S₀ = L Lᵀ for each block of rows that are correlated.
 #[derive(Clone, Debug)]
 pub(super) struct Whitener {
-    /// position in y of each whitened row
+    blocks: Vec<Block>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    /// positions in y
     rows: Vec<u32>,
-    /// rows of each block, and where its inverse factor starts
-    blocks: Vec<(usize, usize)>,
-    /// inverse factors, lower triangular, row-major, block by block
-    inverse: Vec<f32>,
+    /// L, lower triangular
+    factor: Mat<f32>,
 }
 
 impl Whitener {
-    /// `energy`, (J·m), is the variance that ψ puts on each reading; `noise`, (J × J), is N₀; `missing` are positions
-    /// in y, strictly increasing.
+    /// `spread` is the covariance that the rest puts on the readings; `noise`, (J × J), is N₀; `missing` are positions in
+    /// y, strictly increasing.
+    ///
+    /// Readings are correlated within a channel, by the rest, and between channels, by the noise. Where both would make
+    /// more than [`MOST_COUPLED`] rows one block, the noise's are left out: the rest is what most readings are short of.
     ///
     /// `None` where a block is not positive definite.
-    pub(super) fn new(energy: &[f32], noise: &[f32], gain: f32, missing: &[u32]) -> Option<Self> {
+    pub(super) fn new(spread: &Spread, noise: &[f32], gain: f32, missing: &[u32]) -> Option<Self> {
         let channels = noise.len().isqrt();
-        let readings = energy.len() / channels;
-        let mut out = Self {
-            rows: Vec::with_capacity(energy.len()),
-            blocks: Vec::with_capacity(readings),
-            inverse: vec![],
+        let readings = match spread {
+            Spread::Together(covariance) => covariance.first().map_or(0, Mat::nrows),
+            Spread::Apart(energy) => energy.len() / channels,
         };
-        let mut absent = vec![false; energy.len()];
-        missing.iter().for_each(|&i| absent[i as usize] = true);
-        let mut present = Vec::with_capacity(channels);
-        for j in 0..readings {
-            present.clear();
-            present.extend((0..channels).filter(|g| !absent[g * readings + j]));
-            if present.is_empty() {
-                continue;
-            }
-            let covariance = |a: usize, b: usize| {
-                let own = if a == b {
-                    f64::from(energy[present[a] * readings + j])
-                } else {
-                    0.0
-                };
-                own + f64::from(gain) * f64::from(noise[present[a] * channels + present[b]])
-            };
-            out.blocks.push((present.len(), out.inverse.len()));
-            out.rows
-                .extend(present.iter().map(|g| (g * readings + j) as u32));
-            out.inverse.extend(
-                inverse_factor(present.len(), covariance)?
-                    .iter()
-                    .map(|&v| v as f32),
-            );
+        let together = matches!(spread, Spread::Together(_));
+        let coupled = (0..noise.len()).any(|i| i % (channels + 1) != 0 && noise[i] != 0.0)
+            && !(together && channels * readings > MOST_COUPLED);
+        let mut present = vec![true; channels * readings];
+        missing.iter().for_each(|&i| present[i as usize] = false);
+        let block_of = |row: usize| match (together, coupled) {
+            (true, true) => 0,
+            (true, false) => row / readings,
+            (false, _) => row % readings,
+        };
+        let mut rows = vec![Vec::new(); readings.max(channels)];
+        for row in (0..present.len()).filter(|&row| present[row]) {
+            rows[block_of(row)].push(row as u32);
         }
-        Some(out)
+        let covariance = |a: u32, b: u32| {
+            let (a, b) = (a as usize, b as usize);
+            let ((g, i), (h, j)) = ((a / readings, a % readings), (b / readings, b % readings));
+            let own = match spread {
+                Spread::Together(covariance) if g == h => covariance[g][(i, j)],
+                Spread::Apart(energy) if a == b => energy[a],
+                _ => 0.0,
+            };
+            let noise = if i == j { noise[g * channels + h] } else { 0.0 };
+            f64::from(own) + f64::from(gain) * f64::from(noise)
+        };
+        let blocks = rows.into_iter().filter(|rows| !rows.is_empty());
+        let blocks = blocks.map(|rows| {
+            let size = rows.len();
+            let matrix = Mat::from_fn(size, size, |r, c| covariance(rows[r], rows[c]));
+            let factor = matrix.llt(Side::Lower).ok()?;
+            let factor = factor.L();
+            let factor = Mat::from_fn(size, size, |r, c| factor[(r, c)] as f32);
+            let usable = (0..size).all(|i| factor[(i, i)].is_normal());
+            usable.then_some(Block { rows, factor })
+        });
+        let blocks = blocks.collect::<Option<Vec<_>>>()?;
+        let len = blocks.iter().map(|block| block.rows.len()).sum();
+        Some(Self { blocks, len })
     }
 
     /// Number of whitened rows.
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.len
     }
 
     /// S₀^(−½) v, of `v` indexed like y, (J·m), into `out`, (rows).
     pub(super) fn apply(&self, v: &[f32], out: &mut [f32]) {
-        let mut start = 0;
-        for &(len, at) in &self.blocks {
-            let rows = &self.rows[start..start + len];
-            for (i, out) in out[start..start + len].iter_mut().enumerate() {
-                let factor = &self.inverse[at + i * len..=at + i * len + i];
-                *out = factor
-                    .iter()
-                    .zip(rows)
-                    .map(|(f, &row)| f * v[row as usize])
-                    .sum();
-            }
-            start += len;
+        for (block, out) in self.parts(out) {
+            let gathered = out.iter_mut().zip(&block.rows);
+            gathered.for_each(|(out, &row)| *out = v[row as usize]);
+            block.solve(out);
         }
     }
-}
 
-impl Whitener {
-    /// S₀⁻¹ v of `v` indexed like y, (J·m), in place; 0 where a reading is missing.
-    pub(super) fn weigh(&self, v: &mut [f32]) {
-        let mut whitened = vec![0.0; self.len()];
-        self.apply(v, &mut whitened);
-        v.fill(0.0);
+    /// The same of every column of `matrix`, (J·m × columns), as (rows × columns).
+    pub(super) fn apply_columns(&self, matrix: MatRef<'_, f32>) -> Mat<f32> {
+        let mut out: Mat<f32> = Mat::zeros(self.len, matrix.ncols());
         let mut start = 0;
-        for &(len, at) in &self.blocks {
-            let rows = &self.rows[start..start + len];
-            for (i, value) in whitened[start..start + len].iter().enumerate() {
-                let factor = &self.inverse[at + i * len..=at + i * len + i];
-                for (f, &row) in factor.iter().zip(rows) {
-                    v[row as usize] += f * value;
+        for block in &self.blocks {
+            let size = block.rows.len();
+            let mut part = out.as_mut().subrows_mut(start, size);
+            for c in 0..part.ncols() {
+                for (r, &row) in block.rows.iter().enumerate() {
+                    part[(r, c)] = matrix[(row as usize, c)];
                 }
             }
-            start += len;
+            if size > SMALL {
+                solve_lower_triangular_in_place(block.factor.as_ref(), part, Par::Seq);
+            } else {
+                (0..matrix.ncols())
+                    .for_each(|c| block.solve(&mut out.col_as_slice_mut(c)[start..start + size]));
+            }
+            start += size;
         }
+        out
+    }
+
+    /// S₀^(−½)ᵀ w of `w`, (rows), which it overwrites, into `out` indexed like y, (J·m); 0 where a reading is missing.
+    pub(super) fn apply_transposed(&self, w: &mut [f32], out: &mut [f32]) {
+        out.fill(0.0);
+        for (block, w) in self.parts(w) {
+            block.solve_transposed(w);
+            let scattered = w.iter().zip(&block.rows);
+            scattered.for_each(|(w, &row)| out[row as usize] = *w);
+        }
+    }
+
+    fn parts<'a>(
+        &'a self,
+        mut w: &'a mut [f32],
+    ) -> impl Iterator<Item = (&'a Block, &'a mut [f32])> {
+        self.blocks.iter().map(move |block| {
+            let (part, rest) = std::mem::take(&mut w).split_at_mut(block.rows.len());
+            w = rest;
+            (block, part)
+        })
     }
 }
 
-/// L⁻¹ of a symmetric positive definite matrix L Lᵀ, row-major.
-fn inverse_factor(size: usize, matrix: impl Fn(usize, usize) -> f64) -> Option<Vec<f64>> {
-    let mut factor = vec![0.0; size * size];
-    for r in 0..size {
-        for c in 0..=r {
-            let known: f64 = (0..c)
-                .map(|i| factor[r * size + i] * factor[c * size + i])
-                .sum();
-            let rest = matrix(r, c) - known;
-            if r != c {
-                factor[r * size + c] = rest / factor[c * size + c];
-            } else if rest > 0.0 && rest.is_finite() {
-                factor[r * size + r] = rest.sqrt();
-            } else {
-                return None;
-            }
+impl Block {
+    /// L⁻¹ w, in place.
+    fn solve(&self, w: &mut [f32]) {
+        for c in 0..w.len() {
+            let column = &self.factor.col_as_slice(c)[c..];
+            let (done, rest) = w[c..].split_at_mut(1);
+            done[0] /= column[0];
+            let below = rest.iter_mut().zip(&column[1..]);
+            below.for_each(|(w, l)| *w -= done[0] * l);
         }
     }
-    let mut inverse = vec![0.0; size * size];
-    for c in 0..size {
-        for r in c..size {
-            let known: f64 = (c..r)
-                .map(|i| factor[r * size + i] * inverse[i * size + c])
-                .sum();
-            let unit = f64::from(u8::from(r == c));
-            inverse[r * size + c] = (unit - known) / factor[r * size + r];
+
+    /// L⁻ᵀ w, in place.
+    fn solve_transposed(&self, w: &mut [f32]) {
+        for c in (0..w.len()).rev() {
+            let column = &self.factor.col_as_slice(c)[c..];
+            let known = crate::prior::dot(&column[1..], &w[c + 1..]);
+            w[c] = (w[c] - known) / column[0];
         }
     }
-    Some(inverse)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// S₀^(−½) S₀ S₀^(−½)ᵀ = I and S₀^(−½)ᵀ S₀^(−½) S₀ = I, for S₀ of `len` rows of which `missing` are left out.
+    fn assert_whitens(
+        whitener: &Whitener,
+        len: usize,
+        missing: &[usize],
+        s: impl Fn(usize, usize) -> f32,
+    ) {
+        let covariance = Mat::from_fn(len, len, &s);
+        let columns = whitener.apply_columns(covariance.as_ref()); // S₀^(−½) S₀
+        let whitened = whitener.apply_columns(columns_of_rows(&columns, whitener, len).as_ref());
+        assert_eq!(whitener.len(), len - missing.len());
+        for r in 0..whitener.len() {
+            for c in 0..whitener.len() {
+                let unit = f32::from(u8::from(r == c));
+                assert!((whitened[(r, c)] - unit).abs() < 1e-4, "{r}, {c}");
+            }
+        }
+        let mut one = vec![0.0; whitener.len()];
+        for c in (0..len).filter(|c| !missing.contains(c)) {
+            whitener.apply(covariance.col_as_slice(c), &mut one);
+            for (a, b) in one.iter().zip(columns.col_as_slice(c)) {
+                assert!((a - b).abs() < 1e-5);
+            }
+            let mut back = vec![9.0; len];
+            whitener.apply_transposed(&mut one, &mut back);
+            for (r, back) in back.iter().enumerate() {
+                let expected = f32::from(u8::from(r == c));
+                assert!((back - expected).abs() < 1e-4, "{r}, {c}: {back}");
+            }
+        }
+    }
+
+    /// The transpose of S₀^(−½) S₀ as columns indexed like y; what is missing is 0 in it already where it must be.
+    fn columns_of_rows(columns: &Mat<f32>, whitener: &Whitener, len: usize) -> Mat<f32> {
+        Mat::from_fn(len, whitener.len(), |r, c| columns[(c, r)])
+    }
+
     #[test]
-    fn whitened_covariance_is_the_identity() {
+    fn whitens_readings_taken_by_themselves() {
         let noise = [2.0, 0.5, 0.0, 0.5, 1.0, 0.2, 0.0, 0.2, 3.0];
         let energy = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]; // J = 3, m = 2
-        let whitener = Whitener::new(&energy, &noise, 1.5, &[2]).unwrap(); // channel 1 of reading 0
-        assert_eq!(whitener.len(), 5);
-        let covariance = |a: usize, b: usize| -> f32 {
+        let whitener = Whitener::new(&Spread::Apart(energy.to_vec()), &noise, 1.5, &[2]).unwrap();
+        assert_whitens(&whitener, 6, &[2], |a, b| {
             if a % 2 != b % 2 {
                 return 0.0;
             }
             let own = if a == b { energy[a] } else { 0.0 };
             own + 1.5 * noise[(a / 2) * 3 + b / 2]
+        });
+    }
+
+    #[test]
+    fn whitens_readings_correlated_in_their_channels() {
+        let m = 20;
+        let channel = |seed: usize| {
+            Mat::from_fn(m, m, |r, c| {
+                0.3f32.powi(r.abs_diff(c) as i32) * if r == c { 1.0 + seed as f32 } else { 0.8 }
+            })
         };
-        let mut whitened = vec![vec![0.0; 5]; 6]; // S₀^(−½) of each column of the covariance
-        for (column, out) in whitened.iter_mut().enumerate() {
-            let v: Vec<f32> = (0..6).map(|row| covariance(row, column)).collect();
-            whitener.apply(&v, out);
-        }
-        for row in 0..5 {
-            let v: Vec<f32> = whitened.iter().map(|column| column[row]).collect();
-            let mut out = vec![0.0; 5];
-            whitener.apply(&v, &mut out);
-            for (other, value) in out.iter().enumerate() {
-                assert!((value - f32::from(u8::from(other == row))).abs() < 1e-5);
-            }
+        let covariance = vec![channel(0), channel(1)];
+        let spread = Spread::Together(covariance.clone());
+        for noise in [[0.5, 0.0, 0.0, 0.7], [0.5, 0.2, 0.2, 0.7]] {
+            let whitener = Whitener::new(&spread, &noise, 1.2, &[3, 30]).unwrap();
+            assert_whitens(&whitener, 2 * m, &[3, 30], |a, b| {
+                let own = if a / m == b / m {
+                    covariance[a / m][(a % m, b % m)]
+                } else {
+                    0.0
+                };
+                let seen = if a % m == b % m {
+                    noise[a / m * 2 + b / m]
+                } else {
+                    0.0
+                };
+                own + 1.2 * seen
+            });
         }
     }
 
     #[test]
     fn refuses_what_has_no_factor() {
-        assert!(Whitener::new(&[0.0, 0.0], &[0.0], 1.0, &[]).is_none());
+        let apart = Spread::Apart(vec![0.0, 0.0]);
+        assert!(Whitener::new(&apart, &[0.0], 1.0, &[]).is_none());
+        let together = Spread::Together(vec![Mat::zeros(2, 2)]);
+        assert!(Whitener::new(&together, &[0.0], 1.0, &[]).is_none());
     }
 }

@@ -115,15 +115,14 @@ pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
             }
         }
     }
-    canvas.encode()
+    encode(canvas.width, canvas.height, &canvas.rgb)
 }
 
 fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32, max_return: f32) -> Color {
-    let shade = |map: Gradient, share: f32| map.eval_continuous(f64::from(share.clamp(0.0, 1.0)));
     let (truth, recovered) = (&row.truth, &row.recovered);
     match panel {
-        0 if truth.valid[pixel] => shade(TURBO, truth.range[pixel] / max_range),
-        1 if recovered.valid[pixel] => shade(TURBO, recovered.range[pixel] / max_range),
+        0 => range_colour(truth, pixel, max_range),
+        1 => range_colour(recovered, pixel, max_range),
         2 if truth.valid[pixel] => {
             let error = (recovered.range[pixel] - truth.range[pixel]).abs();
             shade(INFERNO, error / (WORST_ERROR * max_range))
@@ -131,6 +130,30 @@ fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32, max_return: f32
         3 => shade(GREYS, 1.0 - recovered.returns[pixel] / max_return),
         _ => NOTHING,
     }
+}
+
+/// A pixel's range, blue (near) to red (far); grey where it is not valid.
+pub(super) fn range_colour(image: &RangeImage, pixel: usize, max_range: f32) -> Color {
+    match image.valid[pixel] {
+        true => shade(TURBO, image.range[pixel] / max_range),
+        false => NOTHING,
+    }
+}
+
+fn shade(map: Gradient, share: f32) -> Color {
+    map.eval_continuous(f64::from(share.clamp(0.0, 1.0)))
+}
+
+/// The bytes of a PNG of so many columns and rows.
+pub(super) fn encode(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>, SheetError> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32); // a few thousand at most
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(rgb)?;
+    writer.finish()?;
+    Ok(out)
 }
 
 impl Canvas {
@@ -167,18 +190,6 @@ impl Canvas {
                 }
             }
         }
-    }
-
-    fn encode(&self) -> Result<Vec<u8>, SheetError> {
-        let mut out = Vec::new();
-        let (width, height) = (self.width as u32, self.height as u32); // a few thousand at most
-        let mut encoder = png::Encoder::new(&mut out, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.rgb)?;
-        writer.finish()?;
-        Ok(out)
     }
 }
 

@@ -1,47 +1,7 @@
 //! What a client says of its sensor once, before any frame.
 
-use super::{Dense, Hadamard, Operator};
+use super::{Operator, Pattern};
 use crate::frame::Knots;
-
-/// One exposure set of a sensor, of any kind.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Pattern {
-    /// rows of a Hadamard transform
-    Hadamard(Hadamard),
-    /// an explicit matrix
-    Dense(Dense),
-}
-
-impl Pattern {
-    fn operator(&self) -> &dyn Operator {
-        match self {
-            Self::Hadamard(op) => op,
-            Self::Dense(op) => op,
-        }
-    }
-}
-
-impl Operator for Pattern {
-    fn shape(&self) -> (usize, usize) {
-        self.operator().shape()
-    }
-
-    fn scratch(&self) -> usize {
-        self.operator().scratch()
-    }
-
-    fn apply(&self, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
-        self.operator().apply(v, y, scratch);
-    }
-
-    fn adjoint(&self, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
-        self.operator().adjoint(y, v, scratch);
-    }
-
-    fn row_energy(&self, variance: &[f32], out: &mut [f32]) {
-        self.operator().row_energy(variance, out);
-    }
-}
 
 /// Everything about a sensor that does not change from frame to frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +46,16 @@ pub enum DescriptionError {
         pixels: usize,
         /// pixels of the set
         got: usize,
+    },
+    /// a pattern set is for an image of another shape
+    #[error("expected pattern set {set} over {expected:?} rows and columns, got {got:?}")]
+    Grid {
+        /// index of the set
+        set: usize,
+        /// the sensor's
+        expected: (usize, usize),
+        /// the set's
+        got: (usize, usize),
     },
     /// the noise covariance has another size
     #[error("expected a noise covariance of {channels} × {channels} values, got {got}")]
@@ -150,6 +120,13 @@ impl SensorDescription {
                     got,
                 });
             }
+            if let Some(got) = pattern.grid().filter(|got| *got != (rows, cols)) {
+                return Err(DescriptionError::Grid {
+                    set,
+                    expected: (rows, cols),
+                    got,
+                });
+            }
         }
         let channels = self.channels();
         if self.noise.len() != channels * channels {
@@ -203,6 +180,7 @@ fn first_indefinite_row(matrix: &[f32], size: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sensing::{Blocks, Dense};
 
     fn description() -> SensorDescription {
         SensorDescription {
@@ -231,6 +209,14 @@ mod tests {
                 set: 0,
                 pixels: 4,
                 got: 6
+            }
+        );
+        assert_eq!(
+            fault(|d| d.patterns[0] = Pattern::Blocks(Blocks::new(3, 2, 1).unwrap())),
+            DescriptionError::Grid {
+                set: 0,
+                expected: (2, 3),
+                got: (3, 2)
             }
         );
         assert_eq!(

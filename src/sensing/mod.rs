@@ -1,18 +1,31 @@
 //! Floor 1: what the sensor does to a scene.
 
+mod blocks;
 mod dense;
+mod density;
 mod description;
+mod dft;
+mod fourier;
 mod hadamard;
 mod histogram;
+mod mask;
+mod pattern;
 
+pub use blocks::{Blocks, BlocksError};
 pub use dense::{Dense, DenseError};
-pub use description::{DescriptionError, Pattern, SensorDescription};
+pub use description::{DescriptionError, SensorDescription};
+pub use fourier::{Fourier, FourierError};
 pub use hadamard::{Hadamard, HadamardError};
 pub use histogram::{Binning, HistogramError, Reduction};
+pub use mask::{Mask, MaskError};
+pub use pattern::Pattern;
+
+/// The most pixels of an image.
+const MAX_PIXELS: usize = 1 << 24;
 
 /// A linear measurement A of one channel, (m × n), the same for every channel.
 ///
-/// Nothing here allocates; buffers belong to the caller. Every implementation satisfies ⟨A v, u⟩ = ⟨v, Aᵀ u⟩.
+/// `apply` and `adjoint` do not allocate; buffers belong to the caller. Every implementation satisfies ⟨A v, u⟩ = ⟨v, Aᵀ u⟩.
 ///
 /// # Panics
 /// All methods, where a buffer has not the length that [`Operator::shape`] or [`Operator::scratch`] states.

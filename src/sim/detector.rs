@@ -1,12 +1,13 @@
 //! The virtual sensor: a range image in, a compressed measurement out.
 
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::imperfections::{Imperfections, rolled};
 use super::photons::PhotonCounting;
+use super::sensor::readings_of;
 use crate::frame::{Measurement, RangeImage};
-use crate::sensing::{DescriptionError, HistogramError, Operator, Pattern, SensorDescription};
+use crate::sensing::{DescriptionError, HistogramError, Operator, SensorDescription};
 
 /// What disturbs the readings.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub enum Noise {
 pub struct VirtualSensor {
     description: SensorDescription,
     noise: Noise,
-    missing: f32,
+    imperfections: Imperfections,
     /// lower Cholesky factor of N₀, row-major, (J × J)
     factor: Vec<f32>,
 }
@@ -70,6 +71,16 @@ pub enum DetectorError {
         /// T
         bins: usize,
     },
+    /// photons are counted by a sensor that shows its patterns at once and where they should be
+    #[error(
+        "expected patterns shown at once and in their place where photons are counted, got {moments} moments and {pixels} pixels off"
+    )]
+    Photons {
+        /// moments of the exposure
+        moments: usize,
+        /// pixels by which patterns are misregistered
+        pixels: f32,
+    },
     /// there is no such pattern set
     #[error("expected a pattern set of 0..{sets}, got {got}")]
     Set {
@@ -103,24 +114,35 @@ impl VirtualSensor {
         noise: Noise,
         missing: f32,
     ) -> Result<Self, DetectorError> {
+        let imperfections = Imperfections {
+            missing,
+            ..Imperfections::default()
+        };
+        Self::imperfect(description, noise, imperfections)
+    }
+
+    /// A sensor as described, disturbed by `noise`, that falls short of its description. That patterns are shown one after
+    /// another is for who exposes: see [`Imperfections::expose`].
+    ///
+    /// # Errors
+    /// As [`VirtualSensor::new`], and where an imperfection is out of its range.
+    pub fn imperfect(
+        description: SensorDescription,
+        noise: Noise,
+        imperfections: Imperfections,
+    ) -> Result<Self, DetectorError> {
         description.validate()?;
+        imperfections.check()?;
         match &noise {
             Noise::None => {}
             &Noise::Share(level) | &Noise::Sigma(level) => check("a noise level", level)?,
             Noise::Photons(counting) => counting.check(&description)?,
         }
-        if !(0.0..1.0).contains(&missing) {
-            return Err(DetectorError::Value {
-                what: "the share of missing readings",
-                expected: "a number in [0, 1)",
-                got: missing,
-            });
-        }
         let factor = cholesky(&description.noise, description.channels());
         Ok(Self {
             description,
             noise,
-            missing,
+            imperfections,
             factor,
         })
     }
@@ -148,32 +170,42 @@ impl VirtualSensor {
         set: usize,
         rng: &mut ChaCha8Rng,
     ) -> Result<Measurement, DetectorError> {
-        let (rows, cols) = (self.description.rows, self.description.cols);
-        if (image.rows, image.cols) != (rows, cols) {
-            return Err(DetectorError::Image {
-                rows,
-                cols,
-                got_rows: image.rows,
-                got_cols: image.cols,
-            });
-        }
+        self.measure_moving(std::slice::from_ref(image), set, rng)
+    }
+
+    /// Measures a scene that moves while the patterns are shown: `images` are evenly spaced moments of the exposure, from the
+    /// first pattern to the last, at least one. Reading j of m sees the light at the share j/m of it, interpolated between
+    /// the two moments nearest to that.
+    ///
+    /// # Errors
+    /// As [`VirtualSensor::measure`], and where photons are counted of a scene that moves or by patterns out of their place.
+    ///
+    /// # Panics
+    /// Where there is no image.
+    pub fn measure_moving(
+        &self,
+        images: &[RangeImage],
+        set: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Measurement, DetectorError> {
+        assert!(!images.is_empty(), "a moment of the exposure");
+        images.iter().try_for_each(|image| self.check_size(image))?;
         let sets = self.description.patterns.len();
         let Some(pattern) = self.description.patterns.get(set) else {
             return Err(DetectorError::Set { sets, got: set });
         };
         let (mut y, gain) = match &self.noise {
-            Noise::Photons(counting) => counting.measure(&self.description, pattern, image, rng)?,
-            noise => self.measure_gaussian(noise, pattern, image, rng),
-        };
-        let mut missing = Vec::new();
-        if self.missing > 0.0 {
-            for (index, y) in y.iter_mut().enumerate() {
-                if rng.random::<f32>() < self.missing {
-                    missing.push(index as u32);
-                    *y = 0.0;
+            Noise::Photons(counting) => {
+                let (moments, pixels) = (images.len(), self.imperfections.misregistered);
+                if moments > 1 || pixels > 0.0 {
+                    return Err(DetectorError::Photons { moments, pixels });
                 }
+                counting.measure(&self.description, pattern, &images[0], rng)?
             }
-        }
+            noise => self.measure_gaussian(noise, set, images, rng),
+        };
+        self.imperfections.scale(&mut y, rng);
+        let missing = self.imperfections.lose(&mut y, rng);
         Ok(Measurement {
             pattern_set: set,
             gain,
@@ -183,14 +215,44 @@ impl VirtualSensor {
         })
     }
 
+    fn check_size(&self, image: &RangeImage) -> Result<(), DetectorError> {
+        let (rows, cols) = (self.description.rows, self.description.cols);
+        if (image.rows, image.cols) == (rows, cols) {
+            return Ok(());
+        }
+        Err(DetectorError::Image {
+            rows,
+            cols,
+            got_rows: image.rows,
+            got_cols: image.cols,
+        })
+    }
+
+    /// Readings without noise, (J·m).
+    fn noiseless(&self, set: usize, images: &[RangeImage]) -> Vec<f32> {
+        let description = &self.description;
+        let mut moments = images.iter().map(|image| {
+            readings_of(description, set, image, |x| {
+                self.imperfections.shift(x, description.cols);
+            })
+        });
+        match images.len() {
+            1 => moments.next().unwrap_or_default(),
+            _ => rolled(
+                &moments.collect::<Vec<_>>(),
+                description.patterns[set].shape().0,
+            ),
+        }
+    }
+
     fn measure_gaussian(
         &self,
         noise: &Noise,
-        pattern: &Pattern,
-        image: &RangeImage,
+        set: usize,
+        images: &[RangeImage],
         rng: &mut ChaCha8Rng,
     ) -> (Vec<f32>, f32) {
-        let mut y = noiseless(&self.description, pattern, image);
+        let mut y = self.noiseless(set, images);
         let mean = y.iter().map(|&v| f64::from(v.abs())).sum::<f64>() / y.len() as f64;
         let sigma = match *noise {
             Noise::Sigma(sigma) => f64::from(sigma),
@@ -221,20 +283,6 @@ impl VirtualSensor {
             }
         }
     }
-}
-
-/// y_g = A x_g for every channel, y\[g·m + j\], (J·m).
-fn noiseless(description: &SensorDescription, pattern: &Pattern, image: &RangeImage) -> Vec<f32> {
-    let (readings, pixels) = pattern.shape();
-    let channels = description.channels();
-    let mut x = vec![0.0; channels * pixels];
-    description.knots.split(image, &mut x);
-    let mut scratch = vec![0.0; pattern.scratch()];
-    let mut y = vec![0.0; channels * readings];
-    for (x, y) in x.chunks_exact(pixels).zip(y.chunks_exact_mut(readings)) {
-        pattern.apply(x, y, &mut scratch);
-    }
-    y
 }
 
 pub(super) fn check(what: &'static str, got: f32) -> Result<(), DetectorError> {

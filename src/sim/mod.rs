@@ -5,9 +5,12 @@
 
 mod build;
 mod cast;
+mod debris;
 mod ego;
 mod family;
+mod imperfections;
 mod linear;
+mod obstacle;
 mod population;
 mod rays;
 mod scene;
@@ -18,6 +21,8 @@ mod texture;
 mod window;
 
 pub use family::{Family, UnknownFamily};
+pub use imperfections::Imperfections;
+pub use obstacle::{LEAST_PIXELS, NEARER, Obstacle, ObstacleKind, UnknownObstacle, with_obstacle};
 pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, held_out, rays, scene};
 pub use rays::Rays;
 pub use scene::Scene;

@@ -238,24 +238,47 @@ struct Arrival {
     strength: f32,
 }
 
-/// The greatest |A_ji|: the weight of an open mask.
+/// The greatest |A_ji|, or a bound of it: the weight of an open mask.
 fn greatest_weight(pattern: &Pattern) -> f32 {
+    let (_, pixels) = pattern.shape();
     match pattern {
-        Pattern::Hadamard(op) => 1.0 / (op.shape().1.next_power_of_two() as f32).sqrt(), // every |A_ji| is 1/√N
+        Pattern::Hadamard(_) => 1.0 / (pixels.next_power_of_two() as f32).sqrt(), // every |A_ji| is 1/√N
         Pattern::Dense(op) => op.weights().iter().fold(0.0, |most, w| most.max(w.abs())),
+        Pattern::Mask(_) => 1.0,
+        Pattern::Blocks(op) => 1.0 / op.side() as f32,
+        Pattern::Fourier(_) => (2.0 / pixels as f32).sqrt(),
     }
 }
 
 /// The patterns' absolute values, where they are not all the same.
-fn absolute(pattern: &Pattern) -> Option<Dense> {
+fn absolute(pattern: &Pattern) -> Option<Pattern> {
+    let dense = |weights: Vec<f32>| {
+        let (readings, pixels) = pattern.shape();
+        let weights = weights.iter().map(|w| w.abs()).collect();
+        // of the same norms as the patterns, which had one
+        Dense::new(readings, pixels, weights)
+            .ok()
+            .map(Pattern::Dense)
+    };
     match pattern {
         Pattern::Hadamard(_) => None,
-        Pattern::Dense(op) => {
-            let (readings, pixels) = op.shape();
-            let weights = op.weights().iter().map(|w| w.abs()).collect();
-            Dense::new(readings, pixels, weights).ok() // of the same norms as the patterns, which had one
-        }
+        Pattern::Dense(op) => dense(op.weights().to_vec()),
+        Pattern::Mask(_) | Pattern::Blocks(_) => Some(pattern.clone()),
+        Pattern::Fourier(_) => dense(rows_of(pattern)),
     }
+}
+
+/// The patterns one by one, (m × n).
+fn rows_of(pattern: &Pattern) -> Vec<f32> {
+    let (readings, pixels) = pattern.shape();
+    let mut rows = vec![0.0; readings * pixels];
+    let (mut unit, mut scratch) = (vec![0.0; readings], vec![0.0; pattern.scratch()]);
+    for (j, row) in rows.chunks_exact_mut(pixels).enumerate() {
+        unit[j] = 1.0;
+        pattern.adjoint(&unit, row, &mut scratch);
+        unit[j] = 0.0;
+    }
+    rows
 }
 
 fn draw(expected: f32, rng: &mut ChaCha8Rng) -> Result<u32, DetectorError> {

@@ -46,7 +46,7 @@ pub fn rays(rows: usize, cols: usize) -> Rays {
 }
 
 /// Seeds of different splits differ in their two leading bits.
-fn seed(split: Split, index: u64) -> u64 {
+pub(super) fn seed(split: Split, index: u64) -> u64 {
     let split = match split {
         Split::Train => 0,
         Split::Tune => 1,

@@ -54,10 +54,21 @@ pub fn describe(
 /// # Panics
 /// Where the image has another size than the sensor, or the pattern set does not exist.
 pub fn readings(description: &SensorDescription, set: usize, image: &RangeImage) -> Vec<f32> {
+    readings_of(description, set, image, |_| ())
+}
+
+/// The readings of an image whose channels, (J·n), `change` alters first.
+pub(super) fn readings_of(
+    description: &SensorDescription,
+    set: usize,
+    image: &RangeImage,
+    change: impl FnOnce(&mut [f32]),
+) -> Vec<f32> {
     let pattern = &description.patterns[set];
     let (m, n) = pattern.shape();
     let mut x = vec![0.0; description.channels() * n];
     description.knots.split(image, &mut x);
+    change(&mut x);
     let mut y = vec![0.0; description.channels() * m];
     let mut scratch = vec![0.0; pattern.scratch()];
     for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(m)) {

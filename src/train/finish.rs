@@ -1,12 +1,13 @@
 //! From trained weights to a prior: what recovery needs to know, estimated on fresh frames.
 
+use super::balance::balance;
 use super::model::Model;
 use super::pca::{self, Principal};
-use super::stream::{MEAN_RETURN, Source};
+use super::stream::{RMS_RETURN, Source};
 use super::{TrainError, inputs};
 use crate::prior::{
     Affine, CodeDistribution, Decoder, Encoder, Head, Matrix, Prior, Provenance,
-    RepresentationError, SecondMoments, dot,
+    RepresentationError, SecondMoments, TokenGrid, dot,
 };
 use faer::{Mat, Side};
 
@@ -18,6 +19,8 @@ const ERROR_DIRECTIONS: usize = 100;
 const FRESH_FRAMES: u64 = 12_288;
 /// Where they start in the stream: far beyond any training.
 const FRESH_START: u64 = 1 << 36;
+/// Fresh frames that correlations are taken from.
+const CORRELATION_FRAMES: usize = 2048;
 /// Frames encoded at once.
 const BATCH: u64 = 256;
 /// Least variance of a pixel's channel that the directions leave over: models are never that exact.
@@ -42,6 +45,8 @@ pub(super) fn finish(
 ) -> Result<Prior, TrainError> {
     let grid = model.shape().grid;
     let mut sample = sample(source, model, principal)?;
+    let (mut decoder, mut encoder) = (decoder(model)?, encoder(model)?);
+    balance(&mut decoder, &mut encoder, &mut sample.codes);
     let code = code_distribution(&sample.codes)?;
     let error = pca::principal(&mut sample.errors, ERROR_DIRECTIONS, provenance.seed);
     let floor = |values: &[f32]| values.iter().map(|v| v.max(LEAST_REMAINDER)).collect();
@@ -50,11 +55,12 @@ pub(super) fn finish(
         rows: grid.rows,
         cols: grid.cols,
         knots: source.knots.metres().to_vec(),
-        mean_return: MEAN_RETURN,
+        rms_return: RMS_RETURN,
         provenance,
-        decoder: decoder(model)?,
+        decoder,
         code,
         error: RepresentationError {
+            correlation: correlation(grid, &sample.errors, &error),
             remainder: floor(&error.remainder),
             variances: floor(&error.variances),
             mean: error.mean,
@@ -67,7 +73,7 @@ pub(super) fn finish(
             cross: Matrix::default(),
             remainder: floor(&principal.remainder),
         },
-        encoder: encoder(model)?,
+        encoder,
     };
     prior.moments.cross = cross(&prior, &sample);
     Ok(prior)
@@ -106,6 +112,43 @@ fn sample(source: &Source, model: &Model, principal: &Principal) -> Result<Sampl
         errors: matrix(errors),
         scores: matrix(scores),
     })
+}
+
+/// Correlation of neighbours in a row and in a column, (J × 2), in what the directions leave over of centred errors.
+fn correlation(grid: TokenGrid, errors: &Matrix, error: &Principal) -> Matrix {
+    let pixels = grid.rows * grid.cols;
+    let mut sums = vec![[0.0f64; 3]; grid.channels]; // own, along rows, along columns
+    for f in 0..CORRELATION_FRAMES.min(errors.rows()) {
+        let mut rest = errors.row(f).to_vec();
+        for direction in (0..error.directions.rows()).map(|r| error.directions.row(r)) {
+            let score = dot(direction, &rest);
+            rest.iter_mut()
+                .zip(direction)
+                .for_each(|(rest, e)| *rest -= score * e);
+        }
+        let variance = error
+            .remainder
+            .iter()
+            .map(|v| v.max(LEAST_REMAINDER).sqrt());
+        rest.iter_mut()
+            .zip(variance)
+            .for_each(|(rest, d)| *rest /= d);
+        for (rest, [own, row, column]) in rest.chunks_exact(pixels).zip(&mut sums) {
+            *own += f64::from(dot(rest, rest)) / pixels as f64;
+            let beside: f32 = rest
+                .chunks_exact(grid.cols)
+                .map(|line| dot(&line[1..], &line[..grid.cols - 1]))
+                .sum();
+            *row += f64::from(beside) / (pixels - grid.rows) as f64;
+            let below = dot(&rest[grid.cols..], &rest[..pixels - grid.cols]);
+            *column += f64::from(below) / (pixels - grid.cols) as f64;
+        }
+    }
+    let of = |part: f64, own: f64| ((part / own.max(f64::MIN_POSITIVE)) as f32).clamp(0.0, 0.95);
+    let values = sums
+        .iter()
+        .flat_map(|&[own, row, column]| [of(row, own), of(column, own)]);
+    Matrix::new(grid.channels, 2, values.collect())
 }
 
 /// Mean and Cholesky factor of the codes' covariance.

@@ -1,6 +1,7 @@
 //! Floor 3, behind the feature `train`: fits a prior to simulated and recorded scenes.
 
 mod adam;
+mod balance;
 mod checkpoint;
 mod finish;
 mod loss;

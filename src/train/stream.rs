@@ -2,10 +2,11 @@
 
 use super::RecordedFrames;
 use crate::frame::{Knots, RangeImage};
-use crate::prior::TokenGrid;
+use crate::prior::{TokenGrid, rms_return};
 use crate::sim::{self, Rays, Split};
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -13,8 +14,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 /// Batches made ahead of need.
 const AHEAD: usize = 4;
 
-/// Mean return over all pixels that frames are scaled to: what a sensor calls 1 is its own affair.
-pub(super) const MEAN_RETURN: f32 = 0.25;
+/// Root mean square over all pixels of the return that frames are scaled to: what a sensor calls 1 is its own affair, and
+/// no frame weighs more than another.
+pub(super) const RMS_RETURN: f32 = 0.3;
+/// Spread of the scale of training frames, relative: recovery knows it only from readings.
+const SCALE_SPREAD: f32 = 0.05;
 
 /// Where frames come from.
 pub(super) struct Source {
@@ -49,12 +53,16 @@ impl Source {
     pub(super) fn validation(&self, indices: Range<u64>) -> Batch {
         self.collect(indices, |index, image| {
             sim::frame(Split::Tune, index, &self.rays, image);
-            sim::MAX_RANGE
+            (sim::MAX_RANGE, 1.0)
         })
     }
 
-    /// `make` fills an image and says which range is κ_J.
-    fn collect(&self, indices: Range<u64>, make: impl Fn(u64, &mut RangeImage) -> f32) -> Batch {
+    /// `make` fills an image and says which range is κ_J, and by how much the frame's scale is off.
+    fn collect(
+        &self,
+        indices: Range<u64>,
+        make: impl Fn(u64, &mut RangeImage) -> (f32, f32),
+    ) -> Batch {
         let frames = (indices.end - indices.start) as usize;
         let pixels = self.grid.rows * self.grid.cols;
         let outputs = self.grid.channels * pixels;
@@ -66,13 +74,14 @@ impl Source {
         };
         let mut image = RangeImage::empty(self.grid.rows, self.grid.cols);
         for (slot, index) in indices.enumerate() {
-            let max_range = make(index, &mut image);
+            let (max_range, brightness) = make(index, &mut image);
             image.range.iter_mut().for_each(|r| *r /= max_range);
             let x = &mut batch.channels[slot * outputs..][..outputs];
             self.knots.split(&image, x);
-            let mean = x.iter().sum::<f32>() / pixels as f32;
-            if mean > 0.0 {
-                x.iter_mut().for_each(|x| *x *= MEAN_RETURN / mean);
+            let rms = rms_return(x, pixels);
+            if rms > 0.0 {
+                x.iter_mut()
+                    .for_each(|x| *x *= brightness * RMS_RETURN / rms);
             }
             self.grid.tokens(
                 x,
@@ -90,7 +99,7 @@ impl Source {
         batch
     }
 
-    fn training_frame(&self, index: u64, image: &mut RangeImage) -> f32 {
+    fn training_frame(&self, index: u64, image: &mut RangeImage) -> (f32, f32) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(index);
         let recorded = !self.recorded.is_empty() && rng.random_bool(self.recorded_share);
@@ -110,7 +119,8 @@ impl Source {
         if rng.next_u32() & 1 == 1 {
             mirror(image);
         }
-        max_range
+        let off: f32 = StandardNormal.sample(&mut rng);
+        (max_range, (SCALE_SPREAD * off).exp())
     }
 
     /// Batches of `frames` frames from frame `start` of the stream on, until the receiver is dropped.

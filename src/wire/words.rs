@@ -107,6 +107,7 @@ pub fn range_frame(message: &v1::RangeFrame) -> Result<RangeImage, WireError> {
             .map(|r| if r.is_nan() { 0.0 } else { *r })
             .collect(),
         returns,
+        range_sigma: vec![],
     })
 }
 

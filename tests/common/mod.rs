@@ -5,7 +5,7 @@ use relucent::frame::{Geometry, RangeImage};
 use relucent::journal::Writer;
 use relucent::pipeline::{Exposure, VirtualStream};
 use relucent::prior::Prior;
-use relucent::sim::{self, Family};
+use relucent::sim::{self, Family, Imperfections};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -29,7 +29,10 @@ pub(crate) fn record(path: &Path, sensors: usize, frames: u64) {
                 ratio: 0.02,
                 sets: 2,
                 seed: s as u64,
-                missing: if s == 3 { 0.05 } else { 0.0 },
+                imperfections: Imperfections {
+                    missing: if s == 3 { 0.05 } else { 0.0 },
+                    ..Imperfections::default()
+                },
                 ..Exposure::default()
             };
             let name = format!("sensor {s}");

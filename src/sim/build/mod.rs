@@ -1,7 +1,9 @@
 //! Scenes, drawn from a seed: one file for each family, and one for each kind of thing they share.
 
 mod corridor;
+mod figure;
 mod furniture;
+pub(super) mod obstacles;
 mod outdoors;
 mod people;
 mod room;

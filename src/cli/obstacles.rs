@@ -1,0 +1,105 @@
+//! `relucent obstacles`: are obstacles found that no prior was trained on?
+
+use super::method::method;
+use super::prior::PriorArgument;
+use super::table;
+use indicatif::ProgressBar;
+use relucent::eval::{self, Contender, ObstacleOptions, ObstacleRow};
+use relucent::recover::Settings;
+use relucent::sim::{ObstacleKind, Split};
+
+/// Measure how many obstacles are found that no prior was trained on, and how many are seen where there are none.
+///
+/// An obstacle is found where at least half of its pixels are recovered within 10 % of their true range. A group of at
+/// least 4 pixels more than 20 % nearer than everything truly within a pixel of them is a false one.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Obstacles {
+    #[command(flatten)]
+    prior: PriorArgument,
+    /// Obstacles of each kind, each in a held-out scene of its own
+    #[arg(long, default_value_t = 500)]
+    obstacles: usize,
+    /// Kinds: 2x2 to 8x8 (debris, pixels), cable, pole, sphere, figure, animal
+    #[arg(long, value_delimiter = ',', default_values_t = ObstacleKind::ALL)]
+    kinds: Vec<ObstacleKind>,
+    /// Measurements over pixels, m/n
+    #[arg(long, value_delimiter = ',', default_values_t = [0.01, 0.02, 0.05, 0.1])]
+    ratios: Vec<f64>,
+    /// Standard deviation of the noise over the mean |y|
+    #[arg(long, default_value_t = 0.005)]
+    noise: f32,
+    /// Methods, by the names that eval knows
+    #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,tv", value_parser = method)]
+    methods: Vec<(String, Settings)>,
+    /// Frames that a tracker sees, at 30 Hz, before the obstacle appears; 0 = it starts cold
+    #[arg(long, default_value_t = 0)]
+    lead_in: usize,
+    /// Score the scenes that parameters are chosen on instead of those held out
+    #[arg(long)]
+    tuning: bool,
+    /// A JSON array on stdout instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Obstacles {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let prior = self.prior.load()?;
+        let options = ObstacleOptions {
+            split: if self.tuning {
+                Split::Tune
+            } else {
+                Split::HeldOut
+            },
+            kinds: self.kinds.clone(),
+            obstacles: self.obstacles,
+            lead_in: self.lead_in,
+            ratios: self.ratios.clone(),
+            noise: self.noise,
+            ..ObstacleOptions::default()
+        };
+        let contenders = self.methods.iter();
+        let contenders: Vec<_> = contenders
+            .map(|(name, settings)| Contender::tracker(name, &prior, settings.clone()))
+            .collect();
+        let bar = ProgressBar::new((self.obstacles * self.kinds.len() * self.ratios.len()) as u64);
+        let rows = eval::obstacles(&prior, &options, &contenders, &mut || bar.inc(1))?;
+        bar.finish_and_clear();
+        if self.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            println!("{}", summary(&rows));
+        }
+        Ok(())
+    }
+}
+
+fn summary(rows: &[ObstacleRow]) -> comfy_table::Table {
+    let head = [
+        "m/n",
+        "obstacle",
+        "pixels",
+        "method",
+        "obstacles",
+        "found",
+        "false a frame",
+        "frames with a false one",
+    ];
+    let percent = |(p, error): (f64, f64)| format!("{:.1} ± {:.1} %", 100.0 * p, 100.0 * error);
+    let lines = rows.iter().map(|row| {
+        vec![
+            format!("{:.0} %", 100.0 * row.ratio),
+            row.kind.clone(),
+            format!("{:.0}", row.pixels),
+            row.method.clone(),
+            row.obstacles.to_string(),
+            percent(row.recall),
+            format!(
+                "{:.2} ± {:.2}",
+                row.false_per_frame.0, row.false_per_frame.1
+            ),
+            percent(row.frames_with_false),
+        ]
+    });
+    table(&head, lines)
+}

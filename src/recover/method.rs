@@ -1,0 +1,138 @@
+//! Ways to recover a frame, and their parameters.
+
+use super::report::Settings;
+use serde::{Deserialize, Serialize};
+
+/// What makes the first image x₀ of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// the generator and its error, tracked from frame to frame
+    #[default]
+    Latent,
+    /// principal directions, in closed form
+    Principal,
+    /// nothing: the readings, and what [`Refine`] asks of an image
+    Blank,
+    /// the sparsest cosine coefficients (Lasso)
+    Cosines,
+    /// the sparsest wavelet coefficients (Lasso)
+    Wavelets,
+}
+
+/// What x₀ is refined by: x̂ = argmin ½‖S_N^(−½)(A x − y)‖² + λ TV(x) + ½‖Γ^½(x − x₀)‖², x ≥ 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Refine {
+    /// steps of the primal–dual method; 0 leaves x₀ as it is
+    pub iterations: usize,
+    /// λ, in units of one over the return that the prior knows
+    pub variation: f32,
+    /// difference, over that return, at which its weight in TV has halved; 0 weighs all alike
+    pub edge: f32,
+    /// γ at m/n = 2 %: Γ = γ (2 % · n/m)^1.1 / (e²ψ (w + w₀)) of each pixel
+    pub proximity: f32,
+    /// w₀: how far even a dark pixel may leave x₀
+    pub freedom: f32,
+    /// the same as γ, towards the refined frame before, as far as the readings bear it out
+    pub last_proximity: f32,
+}
+
+/// The strongest choice of parameters for the default method, found on tuning scenes.
+impl Default for Refine {
+    fn default() -> Self {
+        Self {
+            iterations: 60,
+            variation: 20.0,
+            edge: 0.1,
+            proximity: 0.3,
+            freedom: 0.1,
+            last_proximity: 0.3,
+        }
+    }
+}
+
+impl Refine {
+    /// x₀ stays as it is.
+    pub const NONE: Self = Self {
+        iterations: 0,
+        variation: 0.0,
+        edge: 0.0,
+        proximity: 0.0,
+        freedom: 0.0,
+        last_proximity: 0.0,
+    };
+}
+
+/// Lasso: argmin ½‖A x − y‖² + λ‖Φ x‖₁, by FISTA (Beck & Teboulle 2009).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lasso {
+    /// most steps
+    pub iterations: usize,
+    /// λ, in units of the return that the prior knows
+    pub weight: f32,
+}
+
+impl Default for Lasso {
+    fn default() -> Self {
+        Self {
+            iterations: 200,
+            weight: 0.03,
+        }
+    }
+}
+
+/// Names of [`Settings::preset`].
+pub const PRESETS: [&str; 8] = [
+    "latent+tv",
+    "latent",
+    "pca+tv",
+    "pca",
+    "pca-64",
+    "tv",
+    "wavelet",
+    "dct",
+];
+
+impl Settings {
+    /// Settings by the name of a method, each with the parameters that were best on tuning scenes: one of [`PRESETS`].
+    pub fn preset(name: &str) -> Option<Self> {
+        let image = |method, refine| Self {
+            method,
+            refine,
+            ..Self::default()
+        };
+        Some(match name {
+            "latent+tv" => Self::default(),
+            "latent" => image(Method::Latent, Refine::NONE),
+            "pca" => image(Method::Principal, Refine::NONE),
+            "pca-64" => Self {
+                directions: 64,
+                ..image(Method::Principal, Refine::NONE)
+            },
+            "pca+tv" => image(Method::Principal, PRINCIPAL_AND_VARIATION),
+            "tv" => image(Method::Blank, VARIATION),
+            "wavelet" => image(Method::Wavelets, Refine::NONE),
+            "dct" => image(Method::Cosines, Refine::NONE),
+            _ => return None,
+        })
+    }
+}
+
+const PRINCIPAL_AND_VARIATION: Refine = Refine {
+    iterations: 100,
+    variation: 20.0,
+    edge: 0.1,
+    proximity: 0.3,
+    freedom: 0.0,
+    last_proximity: 0.3,
+};
+const VARIATION: Refine = Refine {
+    iterations: 300,
+    variation: 20.0,
+    edge: 0.1,
+    proximity: 0.0,
+    freedom: 0.0,
+    last_proximity: 0.3,
+};

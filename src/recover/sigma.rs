@@ -1,0 +1,250 @@
+//! Standard deviation of each pixel's range: what the posterior and the rest say by linearisation, what its surroundings
+//! say of edges, and the errors that frames of that kind have had.
+
+use super::model::Model;
+use crate::frame::{Knots, RangeImage};
+use crate::prior::Matrix;
+use std::sync::Arc;
+
+/// Weight of the state's posterior variance: refinement has taken part of it away.
+const STATE: f32 = 0.24;
+/// Weight of the rest's variance before the readings: they and refinement have taken most of it away.
+const REST: f32 = 0.02;
+/// Weights of the spread of ranges among the pixels around, 3 × 3 and 5 × 5: edges are unsure of their place.
+const AROUND: [f32; 2] = [0.25, 0.3];
+/// Variance of a range over its square.
+const RELATIVE: f32 = 7.5e-4;
+/// Least variance, over κ_J².
+const LEAST: f32 = 1e-7;
+/// m/n at which variances are as weighed, and the power of it that they fall with.
+const AT: (f32, f32) = (0.02, 0.3);
+/// Least return of a pair that a range is read from, at the return that the prior knows.
+const LEAST_RETURN: f32 = 0.02;
+
+/// σ before and after calibration, over κ_J: what `relucent eval --calibrate` printed for the default method on tuning scenes,
+/// tracked, at m/n of 1, 2, 5 and 10 % together. Straight lines between in logarithms.
+const CALIBRATION: [(f32, f32); 24] = [
+    (0.00277, 0.00210),
+    (0.00394, 0.00405),
+    (0.00486, 0.00574),
+    (0.00571, 0.00700),
+    (0.00653, 0.00823),
+    (0.00734, 0.00943),
+    (0.00814, 0.01043),
+    (0.00896, 0.01116),
+    (0.00977, 0.01201),
+    (0.01064, 0.01272),
+    (0.01154, 0.01380),
+    (0.01253, 0.01514),
+    (0.01362, 0.01692),
+    (0.01487, 0.01861),
+    (0.01633, 0.02045),
+    (0.01804, 0.02406),
+    (0.02029, 0.02686),
+    (0.02308, 0.03067),
+    (0.02678, 0.03651),
+    (0.03199, 0.04406),
+    (0.03938, 0.05515),
+    (0.05085, 0.07023),
+    (0.07244, 0.09260),
+    (0.12693, 0.13066),
+];
+
+/// Makes the variances of the images of a model's states, at one pixel of each block.
+#[derive(Clone, Debug)]
+pub(super) struct Sampler {
+    /// side of a block, pixels
+    block: usize,
+    /// rows and columns of pixels
+    grid: (usize, usize),
+    /// the model's columns at those pixels; none where all of them count
+    columns: Option<Arc<Matrix>>,
+}
+
+/// What σ of one frame is made from.
+pub(super) struct Evidence<'a> {
+    /// variance of x that the state's posterior leaves, (J·blocks)
+    pub(super) state: Vec<f32>,
+    /// e², and ψ, (J·n)
+    pub(super) rest: (f32, &'a [f32]),
+    /// share of the error that each pixel takes in, (n)
+    pub(super) trust: &'a [f32],
+    /// the image, at the return that the prior knows, (J·n)
+    pub(super) x: &'a [f32],
+    /// m/n
+    pub(super) fraction: f32,
+}
+
+impl Sampler {
+    /// `block` is at least 1.
+    pub(super) fn new(model: &Model, grid: (usize, usize), block: usize) -> Self {
+        let sampler = Self {
+            block,
+            grid,
+            columns: None,
+        };
+        if block == 1 {
+            return sampler;
+        }
+        let rows = (0..model.columns.rows()).map(|r| model.columns.row(r));
+        let thinned: Vec<f32> = rows.flat_map(|row| sampler.thin(row)).collect();
+        let width = thinned.len() / model.columns.rows();
+        let columns = Matrix::new(model.columns.rows(), width, thinned);
+        Self {
+            columns: Some(Arc::new(columns)),
+            ..sampler
+        }
+    }
+
+    /// One pixel of each block of an image or of its channels.
+    fn thin(&self, image: &[f32]) -> Vec<f32> {
+        let ((rows, cols), block) = (self.grid, self.block);
+        let lines = image.chunks_exact(cols).enumerate();
+        let lines = lines.filter(|(line, _)| (line % rows).is_multiple_of(block));
+        lines
+            .flat_map(|(_, line)| line.iter().step_by(block).copied())
+            .collect()
+    }
+
+    /// Where a pixel's block stands among the blocks of a channel.
+    fn block_of(&self, row: usize, col: usize) -> usize {
+        row / self.block * self.grid.1.div_ceil(self.block) + col / self.block
+    }
+
+    /// Variance of x that `draws` of v − v̂ about a state v̂, (k + q), show, (J·blocks).
+    pub(super) fn variance(
+        &self,
+        model: &Model,
+        state: &[f32],
+        draws: &[f32],
+        trust: &[f32],
+    ) -> Vec<f32> {
+        match &self.columns {
+            None => model.variance(&model.columns, state, draws, trust),
+            Some(columns) => model.variance(columns, state, draws, &self.thin(trust)),
+        }
+    }
+
+    /// Writes σ of a frame that was read out; raw where it is to be calibrated.
+    pub(super) fn sigma(
+        &self,
+        evidence: &Evidence<'_>,
+        knots: &Knots,
+        raw: bool,
+        frame: &mut RangeImage,
+    ) {
+        let (at, power) = AT;
+        let level = (evidence.fraction / at).powf(-power);
+        let (rows, cols) = self.grid;
+        let mut sigma = std::mem::take(&mut frame.range_sigma);
+        sigma.clear();
+        sigma.extend((0..rows * cols).map(|pixel| {
+            let (row, col) = (pixel / cols, pixel % cols);
+            let range = frame.range[pixel] / knots.max();
+            let local = [1, 2].map(|reach| around(frame, row, col, reach));
+            let local = AROUND[0] * local[0] + AROUND[1] * local[1];
+            let variance = self.linearised(evidence, knots, range, pixel)
+                + local / knots.max().powi(2)
+                + RELATIVE * range * range
+                + LEAST;
+            let sigma = (level * variance).sqrt();
+            knots.max() * if raw { sigma } else { calibrated(sigma) }
+        }));
+        frame.range_sigma = sigma;
+    }
+
+    /// Variance of a pixel's range over κ_J², from r = Σ κ x / Σ x over its strongest pair: Σ_g ((κ_g − r)/s)² Var x_g.
+    fn linearised(&self, evidence: &Evidence<'_>, knots: &Knots, range: f32, pixel: usize) -> f32 {
+        let (n, cols) = (self.grid.0 * self.grid.1, self.grid.1);
+        let blocks = evidence.state.len() / knots.channels();
+        let block = self.block_of(pixel / cols, pixel % cols);
+        let (error_scale, psi) = evidence.rest;
+        let x = |g: usize| evidence.x[g * n + pixel].max(0.0);
+        let pairs = (0..knots.channels().saturating_sub(1)).map(|g| (x(g) + x(g + 1), g));
+        let strongest = pairs.max_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((s, lower)) = strongest else {
+            return 0.0; // one channel tells no range
+        };
+        let of_channel = |g: usize| {
+            let lever = (knots.metres()[g] / knots.max() - range) / s.max(LEAST_RETURN);
+            let rest = error_scale * psi[g * n + pixel] * evidence.trust[pixel];
+            lever * lever * (STATE * evidence.state[g * blocks + block] + REST * rest)
+        };
+        of_channel(lower) + of_channel(lower + 1)
+    }
+}
+
+/// Mean square difference between a pixel's range and those at most `reach` pixels away, m².
+fn around(frame: &RangeImage, row: usize, col: usize, reach: usize) -> f32 {
+    let own = frame.range[row * frame.cols + col];
+    let span = |at: usize, len: usize| at.saturating_sub(reach)..(at + reach + 1).min(len);
+    let columns = span(col, frame.cols);
+    let (mut sum, mut count) = (0.0, 0.0f32);
+    for row in span(row, frame.rows) {
+        let line = &frame.range[row * frame.cols..][columns.clone()];
+        sum += line.iter().map(|r| (r - own).powi(2)).sum::<f32>();
+        count += line.len() as f32;
+    }
+    sum / count
+}
+
+/// σ as [`CALIBRATION`] corrects it; what lies beyond its ends is taken for them.
+fn calibrated(raw: f32) -> f32 {
+    let above = CALIBRATION.partition_point(|(at, _)| *at < raw);
+    if above == 0 || above == CALIBRATION.len() {
+        return CALIBRATION[above.min(CALIBRATION.len() - 1)].1;
+    }
+    let (low, high) = (CALIBRATION[above - 1], CALIBRATION[above]);
+    let share = (raw / low.0).ln() / (high.0 / low.0).ln();
+    low.1 * (high.1 / low.1).powf(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibration_rises() {
+        for pair in CALIBRATION.windows(2) {
+            assert!(pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1, "{pair:?}");
+        }
+        let (first, last) = (CALIBRATION[0], CALIBRATION[CALIBRATION.len() - 1]);
+        assert_eq!(calibrated(0.0), first.1);
+        assert_eq!(calibrated(2.0), last.1);
+        for (raw, sigma) in CALIBRATION {
+            assert!((calibrated(raw) / sigma - 1.0).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn ranges_are_surest_where_light_is_strong_and_all_around_is_level() {
+        let knots = Knots::even(3, 30.0).unwrap();
+        let sampler = Sampler {
+            block: 2,
+            grid: (3, 8),
+            columns: None,
+        };
+        let mut frame = RangeImage::empty(3, 8);
+        frame.range.fill(20.0);
+        frame.range[8 + 6] = 28.0; // a step, far from the pixels that are compared otherwise
+        let mut x = vec![0.0; 3 * 24];
+        x[24..].fill(0.5);
+        x[24 + 9] = 0.1; // (1, 1) is dark
+        x[48 + 9] = 0.1;
+        let evidence = Evidence {
+            state: vec![0.01; 3 * 8],
+            rest: (1.0, &[0.02; 72]),
+            trust: &[1.0; 24],
+            x: &x,
+            fraction: 0.02,
+        };
+        sampler.sigma(&evidence, &knots, true, &mut frame);
+        let sigma = &frame.range_sigma;
+        assert_eq!(sigma.len(), 24);
+        assert!(sigma[9] > 1.5 * sigma[8], "dark: {sigma:?}");
+        assert!(sigma[8 + 5] > 2.0 * sigma[8], "beside a step: {sigma:?}");
+        assert_eq!(sigma[0], sigma[16]);
+        assert_eq!(sampler.block_of(2, 7), 7);
+        assert_eq!(sampler.thin(&[1.0; 72]).len(), 24);
+    }
+}
