@@ -47,7 +47,11 @@ impl ConfigArgument {
 fn read(path: &Path) -> anyhow::Result<Config> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read configuration {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
+    let config: Config =
+        toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
+    let checked = config.recover.refine.check();
+    checked.with_context(|| format!("configuration {}", path.display()))?;
+    Ok(config)
 }
 
 #[cfg(test)]

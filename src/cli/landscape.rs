@@ -26,10 +26,10 @@ pub(crate) struct Landscape {
     #[arg(long, value_delimiter = ',', default_values_t = Options::default().ratios)]
     ratios: Vec<f64>,
     /// Random instances (seeds 0, 1, …) that every figure is over
-    #[arg(long, default_value_t = Options::default().instances)]
+    #[arg(long, default_value_t = Options::default().instances, value_parser = at_least_one)]
     instances: usize,
     /// Random codes that each search starts from
-    #[arg(long, default_value_t = Options::default().starts)]
+    #[arg(long, default_value_t = Options::default().starts, value_parser = at_least_one)]
     starts: usize,
     /// Points of the plane through both basins, along each axis
     #[arg(long, default_value_t = Options::default().grid)]
@@ -40,6 +40,13 @@ pub(crate) struct Landscape {
     /// Where a plot goes (SVG)
     #[arg(long)]
     svg: Option<PathBuf>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
+        Ok(count) => Ok(count),
+    }
 }
 
 impl Landscape {

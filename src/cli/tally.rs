@@ -124,11 +124,15 @@ impl Tally {
         );
         let [cold, warm, restarted] = inner.kinds;
         let middle = |values: &[f64]| median(values.to_vec()).unwrap_or(f64::NAN);
-        println!(
-            "{cold} cold, {warm} warm, {restarted} restarted; warm frames take {:.0} iterations and leave χ²/readings {:.2} (medians)",
-            middle(&inner.iterations),
-            middle(&inner.residual)
-        );
+        print!("{cold} cold, {warm} warm, {restarted} restarted");
+        if warm > 0 {
+            print!(
+                "; warm frames take {:.0} iterations and leave χ²/readings {:.2} (medians)",
+                middle(&inner.iterations),
+                middle(&inner.residual)
+            );
+        }
+        println!();
         if inner.scored {
             let errors = inner.errors.summary();
             println!(

@@ -17,6 +17,14 @@ pub enum TrackerError {
         /// the sensor's
         got: (usize, usize),
     },
+    /// a setting of refinement that cannot be
+    #[error("expected refine.{what}, got {got}")]
+    Refine {
+        /// the setting and what it may be
+        what: &'static str,
+        /// its value
+        got: f32,
+    },
     /// the prior is for other channels
     #[error("expected range knots at {expected:?} of the last one, as the prior, got {got:?}")]
     Knots {

@@ -1,5 +1,6 @@
 //! Ways to recover a frame, and their parameters.
 
+use super::error::TrackerError;
 use super::report::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,32 @@ impl Default for Refine {
 }
 
 impl Refine {
+    /// Checks what refinement is asked to do; nothing is asked of it with no steps.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn check(&self) -> Result<(), TrackerError> {
+        if self.iterations == 0 {
+            return Ok(());
+        }
+        if !self.variation.is_normal() || self.variation < 0.0 {
+            return Err(TrackerError::Refine {
+                what: "variation > 0",
+                got: self.variation,
+            });
+        }
+        let others = [
+            ("edge ≥ 0", self.edge),
+            ("proximity ≥ 0", self.proximity),
+            ("freedom ≥ 0", self.freedom),
+            ("last_proximity ≥ 0", self.last_proximity),
+        ];
+        match others.into_iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
+            None => Ok(()),
+            Some((what, got)) => Err(TrackerError::Refine { what, got }),
+        }
+    }
+
     /// x₀ stays as it is.
     pub const NONE: Self = Self {
         iterations: 0,
@@ -136,3 +163,28 @@ const VARIATION: Refine = Refine {
     freedom: 0.0,
     last_proximity: 0.3,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_can_be_and_what_cannot_is_named() {
+        for name in PRESETS {
+            assert_eq!(
+                Settings::preset(name).unwrap().refine.check(),
+                Ok(()),
+                "{name}"
+            );
+        }
+        let refine = |variation, edge| Refine {
+            variation,
+            edge,
+            ..Refine::default()
+        };
+        let error = refine(-1.0, 0.1).check().unwrap_err().to_string();
+        assert_eq!(error, "expected refine.variation > 0, got -1");
+        let error = refine(1.0, f32::NAN).check().unwrap_err().to_string();
+        assert_eq!(error, "expected refine.edge ≥ 0, got NaN");
+    }
+}

@@ -31,10 +31,19 @@ pub struct Renderer {
     basis: Option<Basis>,
     /// what makes σ, where it is asked for
     sampler: Option<Sampler>,
-    /// largest singular value squared of each pattern set, where it is known
-    norms: Vec<Option<f32>>,
+    /// of each pattern set, where it is known
+    gauges: Vec<Option<Gauge>>,
     /// where refinement stands, at the sensor's own scale
     state: State,
+}
+
+/// What refinement needs to know of a pattern set.
+#[derive(Clone, Debug)]
+struct Gauge {
+    /// largest singular value squared
+    norm: f32,
+    /// variance that ψ puts on each reading, (J·m)
+    energy: Vec<f32>,
 }
 
 /// A first image.
@@ -58,7 +67,7 @@ impl Renderer {
             _ => model.rest.variance.clone(),
         };
         Self {
-            norms: vec![None; description.patterns.len()],
+            gauges: vec![None; description.patterns.len()],
             basis: match settings.method {
                 Method::Cosines => Some(Basis::cosines(rows, cols)),
                 Method::Wavelets => Some(Basis::Wavelets { grid: (rows, cols) }),
@@ -90,7 +99,11 @@ impl Renderer {
         }
         let scale = estimate.scale;
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let norm = *self.norms[measurement.pattern_set].get_or_insert_with(|| norm(pattern));
+        let gauge = self.gauges[measurement.pattern_set].get_or_insert_with(|| Gauge {
+            norm: norm(pattern),
+            energy: self.model.rest.energy(pattern),
+        });
+        let norm = gauge.norm;
         let y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
         let mut last = None;
@@ -238,11 +251,12 @@ impl Renderer {
     /// What readings y, at the return that the prior knows, leave of an image over what ψ puts on them.
     fn surprise(&self, measurement: &Measurement, y: &[f32], image: &[f32]) -> f32 {
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let usual = self.model.rest.energy(pattern);
+        let gauge = self.gauges[measurement.pattern_set].as_ref();
+        let usual = gauge.map_or(&[][..], |gauge| &gauge.energy);
         let left = without(pattern, image, y);
         let mut missing = measurement.missing.iter().peekable();
         let (mut found, mut expected) = (0.0, 0.0);
-        for (i, (left, usual)) in left.iter().zip(&usual).enumerate() {
+        for (i, (left, usual)) in left.iter().zip(usual).enumerate() {
             if missing.next_if(|&&m| m as usize == i).is_none() {
                 found += left * left;
                 expected += usual;

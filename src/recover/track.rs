@@ -96,6 +96,7 @@ impl<C: Clock> Tracker<C> {
         settings: Settings,
         clock: C,
     ) -> Result<Self, TrackerError> {
+        settings.refine.check()?;
         Self::check(&description, prior)?;
         Ok(Self {
             fused: vec![None; description.patterns.len()],
