@@ -179,6 +179,61 @@ fn a_lost_track_starts_again() {
     );
 }
 
+/// τ of u that a track has come to after 12 frames of a street, 0.1 s apart, that shows `rate` times as much time.
+fn time_constant_s(prior: &Prior, rate: f32) -> f64 {
+    let mut tracker = tracker(prior);
+    let sensor = Arc::clone(tracker.description());
+    let scene = sim::scene(Split::HeldOut, 0);
+    let (mut truth, mut recovered) = (RangeImage::default(), RangeImage::default());
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut last = f64::NAN;
+    for index in 0..12u32 {
+        scene.cast(
+            &sim::rays(64, 64),
+            0.1 * rate * index as f32,
+            30.0,
+            &mut truth,
+        );
+        let measurement = Measurement {
+            sequence: u64::from(index),
+            stamp_ns: u64::from(index) * 100_000_000,
+            ..sim::measure(&sensor, (index % 2) as usize, &truth, 0.005, &mut rng)
+        };
+        let report = tracker.recover(&measurement, &mut recovered).unwrap();
+        last = report.time_constants_s[0];
+    }
+    last
+}
+
+#[test]
+fn a_fast_scene_is_forgotten_sooner_than_a_still_one() {
+    let prior = Prior::embedded().unwrap();
+    let (still, fast) = (time_constant_s(&prior, 0.0), time_constant_s(&prior, 8.0));
+    let first = Settings::default().time_constants_s.0;
+    assert!(still > first && fast < first, "{still} s and {fast} s");
+}
+
+#[test]
+fn a_clock_that_stands_or_jumps_leaves_the_track_in_order() {
+    let prior = Prior::embedded().unwrap();
+    let mut tracker = tracker(&prior);
+    let sensor = Arc::clone(tracker.description());
+    let mut recovered = RangeImage::default();
+    let stamps = [0, 0, 0, u64::MAX, 5, 33_333_333, 33_333_333, 66_666_666];
+    for (index, stamp_ns) in stamps.into_iter().enumerate() {
+        let (truth, mut measurement) = frame(&sensor, 2, index as u64);
+        measurement.stamp_ns = stamp_ns;
+        measurement.missing = (index as u32..4 * READINGS as u32).step_by(9).collect();
+        let report = tracker.recover(&measurement, &mut recovered).unwrap();
+        let finite = report
+            .time_constants_s
+            .iter()
+            .all(|tau| tau.is_finite() && *tau > 0.0);
+        assert!(finite, "{:?}", report.time_constants_s);
+        assert!(rmse(&recovered, &truth) < 4.0);
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let prior = Prior::embedded().unwrap();

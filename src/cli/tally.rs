@@ -21,6 +21,8 @@ struct Inner {
     kinds: [u64; 3],
     iterations: Vec<f64>,
     residual: Vec<f64>,
+    /// τ of u, s
+    time_constants: Vec<f64>,
     errors: RangeErrors,
     scored: bool,
     max_range: f32,
@@ -62,6 +64,7 @@ impl Tally {
                 "cold": cold, "warm": warm, "restarted": restarted,
                 "iterations_p50": median(inner.iterations.clone()),
                 "residual_ratio_p50": median(inner.residual.clone()),
+                "time_constant_s_p50": median(inner.time_constants.clone()),
             },
         });
         if inner.scored {
@@ -127,9 +130,10 @@ impl Tally {
         print!("{cold} cold, {warm} warm, {restarted} restarted");
         if warm > 0 {
             print!(
-                "; warm frames take {:.0} iterations and leave χ²/readings {:.2} (medians)",
+                "; warm frames take {:.0} iterations, leave χ²/readings {:.2} and are predicted with τ {:.2} s (medians)",
                 middle(&inner.iterations),
-                middle(&inner.residual)
+                middle(&inner.residual),
+                middle(&inner.time_constants)
             );
         }
         println!();
@@ -222,6 +226,7 @@ impl Inner {
         if report.start == StartKind::Warm {
             self.iterations.push(report.iterations as f64);
             self.residual.push(report.residual_ratio);
+            self.time_constants.push(report.time_constants_s[0]);
         }
         if let Some(errors) = score(frame) {
             self.errors.merge(&errors);

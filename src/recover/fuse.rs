@@ -201,7 +201,7 @@ impl System {
     }
 
     /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings).
-    fn left(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
+    pub(super) fn left(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
         let mut explained = vec![0.0; self.matrix.nrows()];
         let error = error.iter().map(|&c| c as f32);
         add_columns(

@@ -23,10 +23,13 @@ pub struct Settings {
     /// return, beside those that the prior knows and where errors are as large as usual, of a pixel that takes in half of the
     /// error found: darker ones take in less
     pub half_trust_return: f32,
-    /// time constants of u and c, s: how long a frame's code and error go on to speak for later frames
+    /// time constants of u and c, s, that a track starts with: how long a frame's code and error go on to speak for later
+    /// frames
     pub time_constants_s: (f64, f64),
-    /// time constant of what neither of them says, s
+    /// time constant of what neither of them says, s, that a track starts with
     pub rest_time_constant_s: f64,
+    /// keep the time constants as they are, instead of learning them from the track's innovations
+    pub fixed_time_constants: bool,
     /// what finds the code
     pub solver: Solver,
     /// when Levenberg–Marquardt stops
@@ -60,6 +63,7 @@ impl Default for Settings {
             half_trust_return: 0.15,
             time_constants_s: (1.6, 1.0),
             rest_time_constant_s: 0.3,
+            fixed_time_constants: false,
             solver: Solver::default(),
             limits: Limits::default(),
             first_order: FirstOrder::default(),
@@ -119,6 +123,8 @@ pub struct Report {
     pub untrusted: bool,
     /// whitened code û, (k)
     pub code: Vec<f32>,
+    /// time constants of u, c and the rest that the frame was predicted with, s; those of the next frame where it started cold
+    pub time_constants_s: [f64; 3],
     /// time by step
     pub timing: Timing,
 }

@@ -163,7 +163,12 @@ impl Solution {
 }
 
 /// The next frame's error scale: of the last one and of what this frame's χ² over its readings says, in their logarithms.
+///
+/// Beyond their usual spread, errors are believed as at a first frame, however long it lasts: were the readings blamed for
+/// all that the model does not explain, the prediction would grow stiffer where it is wrong, and no innovation large enough to
+/// shorten the time constants.
 pub(super) fn blended(last: f64, ratio: f64) -> f64 {
     let ratio = ratio.clamp(1.0 / MOST_ERROR_SCALE, MOST_ERROR_SCALE);
+    let last = if ratio > 1.0 { 1.0 } else { last };
     (last.ln() * (1.0 - ERROR_SCALE_SHARE) + ratio.ln() * ERROR_SCALE_SHARE).exp()
 }

@@ -5,12 +5,14 @@ use super::brightness::{Brightness, Sight, brightness};
 use super::error::{MeasurementError, TrackerError, check};
 use super::fuse::{Fused, System};
 use super::health::untrusted;
+use super::innovation::{Innovation, Lesson, rest_lesson};
 use super::linear::Linear;
 use super::method::Method;
 use super::model::Model;
+use super::pace::{Pace, TimeConstants};
 use super::render::Renderer;
 use super::report::{Estimate, Report, Settings, Source, StartKind, Timing};
-use super::solve::{Problem, StopReason};
+use super::solve::{Problem, Solution, StopReason};
 use super::start::{Chosen, Start, blended};
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
@@ -35,6 +37,8 @@ struct Solved {
     rest: Vec<f32>,
     /// see [`Report::unexplained`]
     unexplained: f64,
+    /// what the frame says of the time constants of state and rest, where the track goes on
+    lessons: Option<(Lesson, Lesson)>,
 }
 
 /// What a frame leaves to the next.
@@ -66,6 +70,7 @@ pub struct Tracker<C> {
     last_brightness: Option<Brightness>,
     /// e², variance of the track's errors over their usual one
     error_scale: f64,
+    pace: Pace,
     sights: Vec<Option<Sight>>,
     renderer: Renderer,
 }
@@ -104,6 +109,7 @@ impl<C: Clock> Tracker<C> {
             sights: description.patterns.iter().map(|_| None).collect(),
             last_brightness: None,
             error_scale: 1.0,
+            pace: first_pace(&settings),
             renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model), &settings),
             description,
             model,
@@ -153,6 +159,7 @@ impl<C: Clock> Tracker<C> {
         self.last = None;
         self.last_brightness = None;
         self.error_scale = 1.0;
+        self.pace = first_pace(&self.settings);
     }
 
     /// Recovers one frame into `frame`: [`Tracker::estimate`] and [`Renderer::render`].
@@ -191,6 +198,7 @@ impl<C: Clock> Tracker<C> {
             count,
             rest,
             unexplained,
+            lessons,
         } = self.solve(measurement, carried)?;
         let Chosen {
             start,
@@ -211,6 +219,10 @@ impl<C: Clock> Tracker<C> {
             rest: rest.iter().map(|v| v * scale).collect(),
         });
         self.error_scale = blended(error_scale, 2.0 * solution.cost / count);
+        let time_constants = self.pace.now();
+        if let Some((state, rest)) = lessons.filter(|_| !self.settings.fixed_time_constants) {
+            self.pace.learn(state, rest);
+        }
         self.last_brightness = Some(*brightness);
         let report = Report {
             start,
@@ -222,6 +234,11 @@ impl<C: Clock> Tracker<C> {
             unexplained,
             untrusted: untrusted(unexplained, count),
             code: state[..self.model.code_len()].to_vec(),
+            time_constants_s: [
+                time_constants.code,
+                time_constants.error,
+                time_constants.rest,
+            ],
             timing: Timing {
                 prepare_ns: prepared - started,
                 solve_ns: self.clock.now_ns() - prepared,
@@ -278,6 +295,7 @@ impl<C: Clock> Tracker<C> {
                 unexplained: 0.0,
                 untrusted: false,
                 code: vec![],
+                time_constants_s: [0.0; 3],
                 timing: Timing {
                     solve_ns: self.clock.now_ns() - started,
                     ..Timing::default()
@@ -366,7 +384,7 @@ impl<C: Clock> Tracker<C> {
         let belief = last.posterior.predict(
             self.model.code_len(),
             last.elapsed_s(measurement),
-            self.settings.time_constants_s,
+            (self.pace.now().code, self.pace.now().error),
             self.error_scale,
         );
         Some(belief?.beside(self.error_scale))
@@ -375,7 +393,7 @@ impl<C: Clock> Tracker<C> {
     /// What remains of the rest of the frame before, (J·n), at this frame's scale; `None` at the first.
     fn carried(&self, measurement: &Measurement, scale: f32) -> Option<Vec<f32>> {
         let last = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
-        let decay = (-last.elapsed_s(measurement) / self.settings.rest_time_constant_s).exp();
+        let decay = (-last.elapsed_s(measurement) / self.pace.now().rest).exp();
         let factor = decay as f32 / scale;
         Some(last.rest.iter().map(|v| v * factor).collect())
     }
@@ -424,10 +442,15 @@ impl<C: Clock> Tracker<C> {
         let mut at = Activations::default();
         self.model.decoder.evaluate(&code, &mut at);
         let mut misfit = 2.0 * solution.cost;
+        let mut lessons = None;
         let (readings, mut rest) = match warm {
-            Some((rest, _, left)) if chosen.warm => {
+            Some((rest, belief, left)) if chosen.warm => {
                 // wrong patterns that come again are remembered in the rest, which the state must do without here
                 misfit = misfit.max(system.misfit(&readings, at.features(), error));
+                let residual = system.left(&left, at.features(), error);
+                let carried = readings.whitened.iter().zip(&left.whitened);
+                let carried: Vec<f32> = carried.map(|(all, left)| all - left).collect();
+                lessons = self.lessons(measurement, &belief, solution, (&carried, &residual));
                 (left, rest)
             }
             _ => (readings, vec![0.0; self.model.output_len()]),
@@ -439,7 +462,32 @@ impl<C: Clock> Tracker<C> {
             unexplained: misfit / system.contrast(&measurement.y),
             chosen,
             rest,
+            lessons,
         })
+    }
+
+    /// What a warm frame says of the time constants of state and rest: by its prediction, its solution, and in whitened
+    /// readings what was carried of the rest and what is left over.
+    fn lessons(
+        &self,
+        measurement: &Measurement,
+        belief: &Belief,
+        solution: &Solution,
+        (carried, left): (&[f32], &[f32]),
+    ) -> Option<(Lesson, Lesson)> {
+        let last = self.last.as_ref()?;
+        let (elapsed_s, now) = (last.elapsed_s(measurement), self.pace.now());
+        let innovation = Innovation {
+            last: &last.posterior,
+            belief,
+            posterior: solution.posterior.as_ref()?,
+            error_scale: self.error_scale,
+        };
+        let elapsed = [elapsed_s / now.code, elapsed_s / now.error];
+        Some((
+            innovation.lesson(self.model.code_len(), elapsed),
+            rest_lesson(carried, left, elapsed_s / now.rest, self.error_scale),
+        ))
     }
 
     /// The system of a frame with missing readings, which is nobody else's.
@@ -505,6 +553,16 @@ impl<C: Clock> Tracker<C> {
         self.systems.push_back((set, level, system));
         Ok(())
     }
+}
+
+/// The time constants that a track starts with.
+fn first_pace(settings: &Settings) -> Pace {
+    let (code, error) = settings.time_constants_s;
+    Pace::new(TimeConstants {
+        code,
+        error,
+        rest: settings.rest_time_constant_s,
+    })
 }
 
 /// The power of [`GAIN_STEP`] nearest to a gain.

@@ -1,0 +1,184 @@
+//! What a frame's innovation says of the time constants that it was predicted with.
+//!
+//! The innovation ν ~ N(0, Σ), Σ = H P⁻ Hᵀ + R. No reading is looked at again for the derivative of its likelihood: prediction
+//! and posterior hold HᵀΣ⁻¹ν = Ω(v̂ − v⁻) and HᵀΣ⁻¹H = Ω − ΩPΩ, where Ω = (P⁻)⁻¹ and P is the posterior's covariance.
+
+use super::belief::{Belief, Posterior};
+use faer::{Mat, MatRef};
+use std::ops::Range;
+
+/// Δt/τ beyond which nothing of the last frame is left that could speak for a τ.
+const FORGOTTEN: f64 = 20.0;
+
+/// What a frame says of a time constant τ.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Lesson {
+    /// ∂ ln p(ν)/∂ ln τ
+    pub(super) score: f64,
+    /// about the score's variance, were the model right
+    pub(super) information: f64,
+}
+
+/// A warm frame's prediction and what came of it.
+pub(super) struct Innovation<'a> {
+    /// what the frame before left
+    pub(super) last: &'a Posterior,
+    /// the prediction, [beside](Belief::beside) the error scale
+    pub(super) belief: &'a Belief,
+    /// the solution, beside the error scale
+    pub(super) posterior: &'a Posterior,
+    /// e²
+    pub(super) error_scale: f64,
+}
+
+impl Innovation<'_> {
+    /// What it says of a factor on the time constants of u, of length `code`, and c; `elapsed` is Δt/τ of each.
+    pub(super) fn lesson(&self, code: usize, elapsed: [f64; 2]) -> Lesson {
+        let kept = &self.posterior.covariance * &self.belief.precision; // PΩ
+        let blocks = [0..code, code..self.posterior.mean.len()];
+        let most = [1.0, self.error_scale];
+        let mut all = Lesson::default();
+        for ((block, elapsed), most) in blocks.into_iter().zip(elapsed).zip(most) {
+            if elapsed < FORGOTTEN {
+                let lesson = self.block(block, elapsed, most, &kept);
+                all.score += lesson.score;
+                all.information += lesson.information;
+            }
+        }
+        all
+    }
+
+    /// Of one block's own: ∂v⁻ = δ D v⁻ and ∂P⁻ = δ (D P⁻ + P⁻ D − 2 D P₀), with δ = Δt/τ, D the identity on the block and
+    /// P₀ = `most`·I the prior's covariance there.
+    fn block(&self, block: Range<usize>, elapsed: f64, most: f64, kept: &Mat<f64>) -> Lesson {
+        let precision = &self.belief.precision; // e²Ω
+        let (mean, predicted) = (&self.posterior.mean, &self.belief.mean);
+        let away: Vec<f64> = mean.iter().zip(predicted).map(|(v, m)| v - m).collect();
+        let kept_here = kept.as_ref().subcols(block.start, block.len());
+        let known = precision.as_ref().subrows(block.start, block.len()) * kept_here; // e²ΩPΩ
+        let mut score = 0.0;
+        for (at, i) in block.clone().enumerate() {
+            let pairs = precision.col_as_slice(i).iter().zip(&away);
+            let force = pairs.map(|(p, d)| p * d).sum::<f64>() / self.error_scale; // HᵀΣ⁻¹ν
+            let gained = (precision[(i, i)] - known[(at, at)]) / self.error_scale; // HᵀΣ⁻¹H
+            score += force * mean[i] - most * force * force;
+            score += most * gained - (1.0 - kept[(i, i)]);
+        }
+        Lesson {
+            score: elapsed * score,
+            information: self.information(block, elapsed, most, known.as_ref()),
+        }
+    }
+
+    /// ½ tr((Σ⁻¹ ∂Σ)²) of what ∂P⁻ holds within the block.
+    fn information(
+        &self,
+        block: Range<usize>,
+        elapsed: f64,
+        most: f64,
+        known: MatRef<'_, f64>,
+    ) -> f64 {
+        let (start, size) = (block.start, block.len());
+        let growth = 2.0 * elapsed * (-2.0 * elapsed).exp();
+        let gained = Mat::from_fn(size, size, |r, c| {
+            (self.belief.precision[(start + r, start + c)] - known[(r, c)]) / self.error_scale
+        });
+        let moved = Mat::from_fn(size, size, |r, c| {
+            let prior = if r == c { most } else { 0.0 };
+            growth * (self.last.covariance[(start + r, start + c)] - prior)
+        });
+        let change = gained * moved;
+        let row = |r: usize| {
+            (0..size)
+                .map(|c| change[(r, c)] * change[(c, r)])
+                .sum::<f64>()
+        };
+        0.5 * (0..size).map(row).sum::<f64>()
+    }
+}
+
+/// What readings say of the rest's time constant: `carried` is what they show of the rest of the frame before, and `left` what
+/// the solution beside it leaves of them, both whitened; `elapsed` is Δt/τ.
+pub(super) fn rest_lesson(carried: &[f32], left: &[f32], elapsed: f64, error_scale: f64) -> Lesson {
+    let along = |a: &[f32], b: &[f32]| f64::from(crate::prior::dot(a, b));
+    Lesson {
+        score: elapsed * along(carried, left) / error_scale,
+        information: elapsed * elapsed * along(carried, carried) / error_scale,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faer::Side;
+    use faer::linalg::solvers::Solve;
+
+    /// u of two values and c of one, four readings whose errors have e² = 2.
+    const SCALE: f64 = 2.0;
+    const ELAPSED_S: f64 = 0.2;
+
+    fn seen() -> Mat<f64> {
+        Mat::from_fn(4, 3, |r, c| ((3 * r + 2 * c) as f64).sin())
+    }
+
+    fn last() -> Posterior {
+        let precision = Mat::from_fn(3, 3, |r, c| if r == c { 4.0 } else { 0.5 });
+        Posterior::new(vec![0.8, -0.4, 1.1], &precision).unwrap()
+    }
+
+    fn predict(factor: f64) -> Belief {
+        last()
+            .predict(2, ELAPSED_S, (1.5 * factor, 0.7 * factor), SCALE)
+            .unwrap()
+    }
+
+    /// ln p(ν) up to a constant, by the definition.
+    fn likelihood(factor: f64, y: &Mat<f64>) -> f64 {
+        let (belief, seen) = (predict(factor), seen());
+        let mean = Mat::from_fn(3, 1, |r, _| belief.mean[r]);
+        let nothing: Mat<f64> = Mat::identity(3, 3);
+        let covariance = belief.precision.llt(Side::Lower).unwrap().solve(&nothing);
+        let errors = Mat::from_fn(4, 4, |r, c| if r == c { SCALE } else { 0.0 });
+        let spread = &seen * covariance * seen.transpose() + errors;
+        let innovation = y - &seen * mean;
+        let chi = innovation.transpose() * spread.llt(Side::Lower).unwrap().solve(&innovation);
+        -0.5 * (chi[(0, 0)] + spread.determinant().ln())
+    }
+
+    #[test]
+    fn the_score_is_the_likelihoods_derivative() {
+        let y = Mat::from_fn(4, 1, |r, _| [1.0, -2.0, 0.3, 1.7][r]);
+        let belief = predict(1.0).beside(SCALE);
+        let seen = seen();
+        let normal = seen.transpose() * &seen + &belief.precision;
+        let mean = Mat::from_fn(3, 1, |r, _| belief.mean[r]);
+        let right = seen.transpose() * &y + &belief.precision * mean;
+        let state = normal.llt(Side::Lower).unwrap().solve(&right);
+        let posterior = Posterior::new((0..3).map(|i| state[(i, 0)]).collect(), &normal).unwrap();
+        let innovation = Innovation {
+            last: &last(),
+            belief: &belief,
+            posterior: &posterior,
+            error_scale: SCALE,
+        };
+        let lesson = innovation.lesson(2, [ELAPSED_S / 1.5, ELAPSED_S / 0.7]);
+        let step = 1e-4f64;
+        let slope = (likelihood(step.exp(), &y) - likelihood((-step).exp(), &y)) / (2.0 * step);
+        assert!(
+            (lesson.score - slope).abs() < 1e-6 * slope.abs().max(1.0),
+            "{} instead of {slope}",
+            lesson.score
+        );
+        assert!(lesson.information > 0.0);
+    }
+
+    #[test]
+    fn a_rest_that_stays_asks_for_longer() {
+        let carried = [0.5, -1.0, 0.2];
+        let more = carried.map(|v| 0.3 * v);
+        let less = carried.map(|v| -0.3 * v);
+        assert!(rest_lesson(&carried, &more, 0.1, 1.0).score > 0.0);
+        assert!(rest_lesson(&carried, &less, 0.1, 1.0).score < 0.0);
+        assert_eq!(rest_lesson(&carried, &less, 0.0, 1.0), Lesson::default());
+    }
+}
