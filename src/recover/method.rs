@@ -37,6 +37,8 @@ pub struct Refine {
     pub freedom: f32,
     /// the same as γ, towards the refined frame before, as far as the readings bear it out
     pub last_proximity: f32,
+    /// how fast both γ fall where readings contradict an image: γ/(1 + this · excess of the energy that it leaves there)
+    pub doubt: f32,
 }
 
 /// The strongest choice of parameters for the default method, found on tuning scenes.
@@ -45,10 +47,11 @@ impl Default for Refine {
         Self {
             iterations: 60,
             variation: 20.0,
-            edge: 0.1,
-            proximity: 0.3,
+            edge: 0.05,
+            proximity: 0.5,
             freedom: 0.1,
-            last_proximity: 0.3,
+            last_proximity: 2.0,
+            doubt: 3.0,
         }
     }
 }
@@ -73,6 +76,7 @@ impl Refine {
             ("proximity ≥ 0", self.proximity),
             ("freedom ≥ 0", self.freedom),
             ("last_proximity ≥ 0", self.last_proximity),
+            ("doubt ≥ 0", self.doubt),
         ];
         match others.into_iter().find(|(_, v)| !v.is_finite() || *v < 0.0) {
             None => Ok(()),
@@ -88,6 +92,7 @@ impl Refine {
         proximity: 0.0,
         freedom: 0.0,
         last_proximity: 0.0,
+        doubt: 0.0,
     };
 }
 
@@ -154,6 +159,7 @@ const PRINCIPAL_AND_VARIATION: Refine = Refine {
     proximity: 0.3,
     freedom: 0.0,
     last_proximity: 0.3,
+    doubt: 0.0,
 };
 const VARIATION: Refine = Refine {
     iterations: 300,
@@ -162,6 +168,7 @@ const VARIATION: Refine = Refine {
     proximity: 0.0,
     freedom: 0.0,
     last_proximity: 0.3,
+    doubt: 0.0,
 };
 
 #[cfg(test)]

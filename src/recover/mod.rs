@@ -3,6 +3,7 @@
 mod belief;
 mod brightness;
 mod cold;
+mod doubt;
 mod error;
 mod fuse;
 mod health;

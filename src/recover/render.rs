@@ -1,5 +1,6 @@
 //! From an estimate to an image.
 
+use super::doubt::doubt;
 use super::lasso::{Basis, lasso};
 use super::linear::split;
 use super::method::{Method, Refine};
@@ -128,12 +129,7 @@ impl Renderer {
             );
             self.state.x = x;
         } else if self.settings.refine.iterations > 0 {
-            let pull = self.pull(
-                &mut first,
-                last.as_deref()
-                    .map(|last| (last, self.surprise(measurement, &y, last))),
-                pattern.shape(),
-            );
+            let pull = self.pull(&mut first, last.as_deref(), &y, measurement);
             let gain = measurement.gain / (scale * scale);
             let noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
             let terms = Terms {
@@ -248,43 +244,62 @@ impl Renderer {
         }
     }
 
-    /// What readings y, at the return that the prior knows, leave of an image over what ψ puts on them.
-    fn surprise(&self, measurement: &Measurement, y: &[f32], image: &[f32]) -> f32 {
+    /// What readings y, at the return that the prior knows, leave of an image, (J·m); 0 where they are missing.
+    fn left(&self, image: &[f32], y: &[f32], measurement: &Measurement) -> Vec<f32> {
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let gauge = self.gauges[measurement.pattern_set].as_ref();
-        let usual = gauge.map_or(&[][..], |gauge| &gauge.energy);
-        let left = without(pattern, image, y);
-        let mut missing = measurement.missing.iter().peekable();
-        let (mut found, mut expected) = (0.0, 0.0);
-        for (i, (left, usual)) in left.iter().zip(usual).enumerate() {
-            if missing.next_if(|&&m| m as usize == i).is_none() {
-                found += left * left;
-                expected += usual;
-            }
-        }
-        (found / expected).max(LEAST_SURPRISE)
+        let mut left = without(pattern, image, y);
+        let missing = measurement.missing.iter();
+        missing.for_each(|&i| left[i as usize] = 0.0);
+        left
     }
 
-    /// Γ, (J·n), of a first image, which the refined frame before draws nearer: `last`, and how many times ψ its errors vary.
+    /// The energy of what an image leaves of the readings over what ψ puts on them.
+    fn surprise(&self, left: &[f32], measurement: &Measurement) -> f32 {
+        let gauge = self.gauges[measurement.pattern_set].as_ref();
+        let usual = gauge.map_or(&[][..], |gauge| &gauge.energy);
+        let missing = measurement.missing.iter();
+        let missed: f32 = missing.filter_map(|&i| usual.get(i as usize)).sum();
+        let found: f32 = left.iter().map(|v| v * v).sum();
+        (found / (usual.iter().sum::<f32>() - missed)).max(LEAST_SURPRISE)
+    }
+
+    /// Γ, (J·n), of a first image, which the refined frame before, `last`, draws nearer; each counts less where the
+    /// readings contradict it.
     fn pull(
         &self,
         first: &mut First,
-        last: Option<(&[f32], f32)>,
-        (readings, pixels): (usize, usize),
+        last: Option<&[f32]>,
+        y: &[f32],
+        measurement: &Measurement,
     ) -> Vec<f32> {
         let Refine {
             proximity,
             last_proximity,
+            doubt: weight,
             ..
         } = self.settings.refine;
+        let pattern = &self.description.patterns[measurement.pattern_set];
+        let (readings, pixels) = pattern.shape();
         let (at, power) = PROXIMITY_AT;
         let level = (at * pixels as f32 / readings as f32).powf(power);
-        let own = level * proximity;
-        let mut pull: Vec<f32> = first.precision.iter().map(|p| own * p).collect();
-        if let Some((last, surprise)) = last.filter(|_| last_proximity > 0.0) {
-            let values = first.x.iter_mut().zip(&mut pull).zip(last);
-            for (((x, pull), last), psi) in values.zip(self.variance.iter()) {
-                let other = level * last_proximity / (surprise * psi);
+        let believed = |left: &[f32]| -> Vec<f32> {
+            if weight == 0.0 {
+                return vec![1.0; pixels];
+            }
+            let doubt = doubt(pattern, self.description.cols, left);
+            doubt.iter().map(|d| 1.0 / (1.0 + weight * d)).collect()
+        };
+        let own = believed(&self.left(&first.x, y, measurement));
+        let values = first.precision.iter().zip(own.iter().cycle());
+        let mut pull: Vec<f32> = values.map(|(p, own)| level * proximity * own * p).collect();
+        if let Some(last) = last.filter(|_| last_proximity > 0.0) {
+            let left = self.left(last, y, measurement);
+            let level = level * last_proximity / self.surprise(&left, measurement);
+            let other = believed(&left);
+            let other = other.iter().cycle().zip(self.variance.iter());
+            let values = first.x.iter_mut().zip(&mut pull).zip(last).zip(other);
+            for (((x, pull), last), (believed, psi)) in values {
+                let other = level * believed / psi;
                 *x = (*pull * *x + other * last) / (*pull + other);
                 *pull += other;
             }
