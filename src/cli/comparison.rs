@@ -53,7 +53,8 @@ pub(super) fn cells(
     rows: &[MethodRow],
     scene: &str,
 ) -> (Vec<String>, Vec<Vec<String>>) {
-    let cases = cases(rows);
+    let own: Vec<MethodRow> = rows.iter().filter(|r| r.scene == scene).cloned().collect();
+    let cases = cases(&own);
     let labels = cases.iter().map(|case| label(problem, *case));
     let head = ["method".to_owned()]
         .into_iter()

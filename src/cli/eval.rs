@@ -1,17 +1,15 @@
 //! `relucent eval`: how good recovery is.
 
+use super::detail::Extent;
 use super::method::method;
 use super::page::{FRACTION, Page};
 use super::prior::PriorArgument;
-use super::{comparison, recorded};
+use super::{bars, comparison, recorded};
 use crate::config::ConfigArgument;
 use anyhow::Context;
-use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
-use relucent::eval::{
-    self, ALL_SCENES, Basins, Comparison, MethodRow, Options, Problem, Recorded, Representation,
-    Row, UncertaintyRow,
-};
+use relucent::eval::{self, ALL_SCENES, Comparison, Logged, MethodRow, Options, Problem, Recorded};
+use relucent::pipeline;
 use relucent::prior::Prior;
 use relucent::recover::Settings;
 use relucent::sim::Split;
@@ -22,9 +20,11 @@ const EXAMPLE_METHODS: usize = 4;
 /// Simulated scenes of which a page shows one.
 const EXAMPLE_SCENES: usize = 3;
 
-/// Measure recovery on held-out simulated scenes, and compare methods on them and on recorded sequences.
+/// Measure recovery on held-out simulated scenes, and compare methods on them, on recorded sequences and on logs.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Eval {
+    /// Measurement logs with the truth (MCAP, as encode and simulate write them) that the methods are compared on too
+    logs: Vec<PathBuf>,
     #[command(flatten)]
     prior: PriorArgument,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(crate) struct Eval {
     #[arg(long, default_value_t = 200)]
     frames: usize,
     /// Measurements over pixels, m/n
-    #[arg(long, value_delimiter = ',', default_values_t = [0.01, 0.02, 0.05, 0.1])]
+    #[arg(long, value_delimiter = ',', default_values_t = [0.01, 0.02, 0.05, 0.1, 0.25])]
     ratios: Vec<f64>,
     /// Standard deviation of the noise over the mean |y|
     #[arg(long, default_value_t = 0.005)]
@@ -41,8 +41,11 @@ pub(crate) struct Eval {
     /// Sequences of 60 frames whose warm frames are held against a start from the true frame's code; 0 = none
     #[arg(long, default_value_t = 20)]
     sequences: usize,
-    /// Methods to compare, refined frames included; wavelet, dct and pca-64 are known too
-    #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,pca+tv,pca,tv", value_parser = method)]
+    /// Seed of patterns and noise
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Methods to compare, refined frames included; pca-64 is known too
+    #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,pca+tv,pca,tv,dct,wavelet", value_parser = method)]
     methods: Vec<(String, Settings)>,
     /// Simulated scenes that the methods are compared on, one frame in each
     #[arg(long, default_value_t = 50)]
@@ -92,6 +95,7 @@ impl Eval {
             frames: self.frames,
             ratios: self.ratios.clone(),
             noise: self.noise,
+            seed: self.seed,
             settings: config.recover,
             ..Options::default()
         };
@@ -102,16 +106,14 @@ impl Eval {
             return self.print_calibration(&prior, &options);
         }
         let comparison = self.comparison(&prior, &options)?;
-        let detailed = self.problem == Problem::CompressedSensing;
-        let steps = match detailed {
-            true => (self.frames + self.uncertainty_frames) * self.ratios.len() + self.sequences,
-            false => 0,
+        let extent = match self.problem {
+            Problem::CompressedSensing => Some(self.extent()),
+            _ => None,
         };
+        let steps = extent.as_ref().map_or(0, |e| e.steps(self.ratios.len()));
         let bar = ProgressBar::new((steps + comparison.steps(&prior)) as u64);
-        let detail = match detailed {
-            true => Some(self.detail(&prior, &options, &bar)?),
-            false => None,
-        };
+        let detail = extent.map(|extent| extent.measure(&prior, &options, &bar));
+        let detail = detail.transpose()?;
         let rows = eval::methods(&prior, &comparison, &mut || bar.inc(1))?;
         bar.finish_and_clear();
         if let Some(path) = &self.html {
@@ -120,7 +122,12 @@ impl Eval {
                 .with_context(|| format!("cannot write page {}", path.display()))?;
         }
         if self.json {
-            let mut all = serde_json::json!({ "methods": rows });
+            let mut all = serde_json::json!({
+                "methods": rows,
+                "bars": eval::bars(&comparison.methods, &rows),
+                "fewer": eval::fewer(&comparison.methods, &rows),
+                "goals": eval::goals(&comparison.methods, &rows),
+            });
             if let Some(detail) = detail {
                 all["representation"] = serde_json::to_value(detail.representation)?;
                 all["recovery"] = serde_json::to_value(detail.rows)?;
@@ -133,17 +140,16 @@ impl Eval {
         if let Some(detail) = detail {
             detail.print();
         }
-        let recorded = comparison.recorded.iter().map(|r| r.name.as_str());
-        for scene in [ALL_SCENES].into_iter().chain(recorded) {
-            if rows.iter().any(|row| row.scene == scene) {
-                println!(
-                    "{}, {scene}: range RMSE (mean absolute error), m\n",
-                    self.problem
-                );
-                println!("{}\n", comparison::side_by_side(self.problem, &rows, scene));
-            }
-        }
+        print(&comparison, &rows);
         Ok(())
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            frames: self.frames,
+            sequences: self.sequences,
+            uncertainty_frames: self.uncertainty_frames,
+        }
     }
 
     fn print_calibration(&self, prior: &Prior, options: &Options) -> anyhow::Result<()> {
@@ -178,43 +184,42 @@ impl Eval {
                 ..options.clone()
             },
             recorded: self.recorded.iter().map(load).collect::<Result<_, _>>()?,
+            logged: self.logged()?,
         })
     }
 
-    /// The default method alone.
-    fn detail(
-        &self,
-        prior: &Prior,
-        options: &Options,
-        bar: &ProgressBar,
-    ) -> anyhow::Result<Detail> {
-        let (representation, rows) = match self.frames {
-            0 => (None, vec![]),
-            frames => (
-                Some(eval::held_out(prior, frames)?),
-                eval::recovery(prior, options, &mut || bar.inc(1))?,
-            ),
+    /// Every sensor of every log, named by the log, and by itself where it is not alone in it.
+    fn logged(&self) -> anyhow::Result<Vec<Logged>> {
+        let mut all = vec![];
+        for log in &self.logs {
+            let sensors = pipeline::logged(log)?;
+            let (alone, name) = (sensors.len() == 1, log.file_stem().unwrap_or_default());
+            all.extend(sensors.into_iter().map(|logged| Logged {
+                name: match alone {
+                    true => name.to_string_lossy().into_owned(),
+                    false => format!("{}, {}", name.to_string_lossy(), logged.sensor.id),
+                },
+                sensor: logged.sensor.description,
+                frames: logged.frames,
+            }));
+        }
+        Ok(all)
+    }
+}
+
+/// Tables of each scene: errors, the best rivals' beside them, and measurements spared.
+fn print(comparison: &Comparison, rows: &[MethodRow]) {
+    let (methods, recorded) = (&comparison.methods, comparison.recorded.iter());
+    let logged = comparison.logged.iter().map(|log| log.name.as_str());
+    let recorded = recorded.map(|r| r.name.as_str());
+    for scene in [ALL_SCENES].into_iter().chain(recorded).chain(logged) {
+        let own: Vec<MethodRow> = rows.iter().filter(|r| r.scene == scene).cloned().collect();
+        let Some(problem) = own.first().map(|row| row.problem) else {
+            continue;
         };
-        let basins = match self.sequences {
-            0 => None,
-            count => Some(eval::basins(prior, count, 60, 0.05, &mut || bar.inc(1))?),
-        };
-        let uncertainty = match self.uncertainty_frames {
-            0 => vec![],
-            frames => {
-                let options = Options {
-                    frames,
-                    ..options.clone()
-                };
-                eval::uncertainty(prior, &options, &mut || bar.inc(1))?
-            }
-        };
-        Ok(Detail {
-            representation,
-            rows,
-            basins,
-            uncertainty,
-        })
+        println!("{problem}, {scene}: range RMSE (mean absolute error), m\n");
+        println!("{}\n", comparison::side_by_side(problem, &own, scene));
+        bars::print(problem, methods, &own);
     }
 }
 
@@ -233,142 +238,4 @@ fn page(prior: &Prior, comparison: &Comparison, rows: &[MethodRow]) -> anyhow::R
         examples: &examples,
     }
     .html()
-}
-
-/// What is measured of the default method alone.
-struct Detail {
-    representation: Option<Representation>,
-    rows: Vec<Row>,
-    basins: Option<Basins>,
-    uncertainty: Vec<UncertaintyRow>,
-}
-
-impl Detail {
-    fn print(&self) {
-        if let Some(representation) = &self.representation {
-            let floor = representation.prior.range_rmse_m;
-            println!(
-                "representation: range RMSE {floor:.3} m, {:.3} of PCA's {:.3} m at the same k\n",
-                representation.ratio(),
-                representation.principal.range_rmse_m
-            );
-            println!("{}\n", summary(&self.rows, floor));
-        }
-        if let Some(basins) = &self.basins {
-            println!("{}\n", sentence(basins));
-        }
-        if !self.uncertainty.is_empty() {
-            println!(
-                "{}\n\n{}\n",
-                coverage(&self.uncertainty),
-                trust(&self.uncertainty)
-            );
-        }
-    }
-}
-
-fn summary(rows: &[Row], floor: f64) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_header([
-        "m/n",
-        "cold, m (MAE)",
-        "cold / repr.",
-        "white, m",
-        "white − cold, m",
-        "tracked, m (MAE)",
-        "cold − tracked, m",
-        "warm iter.",
-        "warm / cold solve, ms",
-        "χ²/readings cold, warm",
-        "restarted",
-    ]);
-    for row in rows {
-        table.add_row([
-            format!("{:.0} %", 100.0 * row.ratio),
-            format!("{:.3} ({:.3})", row.cold.range_rmse_m, row.cold.range_mae_m),
-            format!("{:.3}", row.cold.range_rmse_m / floor),
-            format!("{:.3}", row.cold_white.range_rmse_m),
-            format!(
-                "{:+.3} ± {:.3}",
-                row.gain_over_white_m.0, row.gain_over_white_m.1
-            ),
-            format!(
-                "{:.3} ({:.3})",
-                row.tracked.range_rmse_m, row.tracked.range_mae_m
-            ),
-            format!(
-                "{:+.3} ± {:.3}",
-                row.gain_of_tracking_m.0, row.gain_of_tracking_m.1
-            ),
-            format!("{:.0}", row.warm_iterations_p50),
-            format!(
-                "{:.1} / {:.1}",
-                row.warm_solve_ms_p50, row.cold_solve_ms_p50
-            ),
-            format!(
-                "{:.2}, {:.2}",
-                row.residual_ratio_p50.0, row.residual_ratio_p50.1
-            ),
-            format!("{} of {}", row.restarted.0, row.restarted.1),
-        ]);
-    }
-    table
-}
-
-/// Share of errors within σ, and within 2 σ in brackets, overall and by tenths of σ.
-fn coverage(rows: &[UncertaintyRow]) -> Table {
-    let mut head = vec!["m/n".to_owned(), "within σ (2 σ)".to_owned()];
-    head.extend((1..=10).map(|tenth| format!("tenth {tenth}")));
-    head.push("median σ, m".to_owned());
-    head.push("cost, ms".to_owned());
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_header(head);
-    for row in rows {
-        let shares = |[once, twice]: [f64; 2]| format!("{once:.3} ({twice:.3})");
-        let mut cells = vec![named(row.ratio), shares(row.coverage.within)];
-        cells.extend(row.coverage.deciles.iter().map(|tenth| shares(*tenth)));
-        let ends = [&row.coverage.sigma_m[0], &row.coverage.sigma_m[9]];
-        cells.push(format!("{:.2} … {:.2}", ends[0], ends[1]));
-        cells.push(format!("{:.1}", row.cost_ms));
-        table.add_row(cells);
-    }
-    table
-}
-
-/// Share of frames that were not trusted.
-fn trust(rows: &[UncertaintyRow]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_header([
-        "m/n",
-        "untrusted: as described, cold",
-        "tracked",
-        "other patterns, cold",
-        "tracked",
-        "other order, cold",
-        "tracked",
-    ]);
-    for row in rows {
-        let kinds = row.untrusted.iter();
-        let shares = kinds.flat_map(|kind| [kind.cold, kind.tracked]);
-        let shares = shares.map(|rate| format!("{:.1} %", 100.0 * rate.share()));
-        table.add_row([named(row.ratio)].into_iter().chain(shares));
-    }
-    table
-}
-
-fn named(ratio: Option<f64>) -> String {
-    ratio.map_or("all".to_owned(), |ratio| format!("{:.0} %", 100.0 * ratio))
-}
-
-fn sentence(basins: &Basins) -> String {
-    format!(
-        "{} sequences of 60 frames at 5 %: {} warm frames, {} restarted, median {} iterations; cost over the cost reached \
-         from the true frame's code: median {:.3}, largest {:.3}",
-        basins.sequences,
-        basins.warm,
-        basins.restarted,
-        basins.iterations_p50,
-        basins.cost_ratio_p50,
-        basins.cost_ratio_max
-    )
 }

@@ -39,10 +39,10 @@ impl ExposureArguments {
             sets: self.sets,
             noise: self.noise,
             imperfections: Imperfections {
-                rolling_s: 0.0,
                 gain_error: self.gain_error,
                 misregistered: self.misregistered,
                 missing: self.missing,
+                ..Imperfections::default()
             },
             seed: self.seed,
         }

@@ -17,6 +17,7 @@ pub(crate) fn run(prior: &Prior, options: &Options, json: bool) -> anyhow::Resul
         "m/n",
         "imperfection",
         "tracked, m (MAE)",
+        "perfect, m",
         "over the perfect sensor's, m",
         "restarted",
     ];
@@ -26,6 +27,7 @@ pub(crate) fn run(prior: &Prior, options: &Options, json: bool) -> anyhow::Resul
             format!("{:.0} %", 100.0 * row.ratio),
             row.imperfection.clone(),
             format!("{:.3} ({:.3})", errors.range_rmse_m, errors.range_mae_m),
+            format!("{:.3}", row.perfect.range_rmse_m),
             format!("{:+.3} ± {:.3}", row.cost_m.0, row.cost_m.1),
             format!("{} of {}", row.restarted.0, row.restarted.1),
         ]

@@ -1,8 +1,10 @@
 //! Floor 4: one command a file.
 
+mod bars;
 mod base64;
 mod comparison;
 mod demo;
+mod detail;
 mod encode;
 mod eval;
 mod exposure;

@@ -4,7 +4,7 @@ use super::method::method;
 use super::prior::PriorArgument;
 use super::table;
 use indicatif::ProgressBar;
-use relucent::eval::{self, Contender, ObstacleOptions, ObstacleRow};
+use relucent::eval::{self, Contender, ObstacleRow, Options};
 use relucent::recover::Settings;
 use relucent::sim::{ObstacleKind, Split};
 
@@ -45,25 +45,26 @@ pub(crate) struct Obstacles {
 impl Obstacles {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let prior = self.prior.load()?;
-        let options = ObstacleOptions {
+        let options = Options {
             split: if self.tuning {
                 Split::Tune
             } else {
                 Split::HeldOut
             },
-            kinds: self.kinds.clone(),
-            obstacles: self.obstacles,
+            frames: self.obstacles,
             lead_in: self.lead_in,
             ratios: self.ratios.clone(),
             noise: self.noise,
-            ..ObstacleOptions::default()
+            ..Options::default()
         };
         let contenders = self.methods.iter();
         let contenders: Vec<_> = contenders
             .map(|(name, settings)| Contender::tracker(name, &prior, settings.clone()))
             .collect();
         let bar = ProgressBar::new((self.obstacles * self.kinds.len() * self.ratios.len()) as u64);
-        let rows = eval::obstacles(&prior, &options, &contenders, &mut || bar.inc(1))?;
+        let rows = eval::obstacles(&prior, &options, &self.kinds, &contenders, &mut || {
+            bar.inc(1);
+        })?;
         bar.finish_and_clear();
         if self.json {
             println!("{}", serde_json::to_string(&rows)?);

@@ -47,8 +47,7 @@ impl Page<'_> {
              before it. All methods recover the same frames from the same readings.</p>\n"
         );
         self.settings(&mut page)?;
-        let recorded = self.comparison.recorded.iter().map(|r| r.name.as_str());
-        for scene in [ALL_SCENES].into_iter().chain(recorded) {
+        for scene in [ALL_SCENES].into_iter().chain(self.sequences()) {
             if self.rows.iter().any(|row| row.scene == scene) {
                 self.scene(scene, &mut page)?;
             }
@@ -57,6 +56,13 @@ impl Page<'_> {
         self.examples(&mut page)?;
         page.push_str("</body></html>\n");
         Ok(page)
+    }
+
+    /// Names of recorded sequences and of logs.
+    fn sequences(&self) -> impl Iterator<Item = &str> {
+        let recorded = self.comparison.recorded.iter().map(|r| r.name.as_str());
+        let logged = self.comparison.logged.iter().map(|log| log.name.as_str());
+        recorded.chain(logged)
     }
 
     fn settings(&self, page: &mut String) -> anyhow::Result<()> {
@@ -103,6 +109,17 @@ impl Page<'_> {
                 ),
             ));
         }
+        for log in &self.comparison.logged {
+            lines.push((
+                "log",
+                format!(
+                    "{}, up to {} m: {} measurements, those of the first {lead_in_s} s not scored",
+                    log.name,
+                    log.sensor.knots.max(),
+                    log.frames.len()
+                ),
+            ));
+        }
         let noise = match self.rows.first() {
             Some(row) if self.rows.iter().all(|other| other.noise == row.noise) => {
                 format!("{} of the mean reading", row.noise)
@@ -134,9 +151,18 @@ impl Page<'_> {
         };
         writeln!(page, "<h2>{name}</h2>")?;
         self.legend(page)?;
-        let (problem, case) = (self.comparison.problem, self.case());
-        let errors = page_plot::errors(problem, self.rows, scene)?;
-        let times = page_plot::times(self.rows, scene, case)?;
+        let own: Vec<MethodRow> = self
+            .rows
+            .iter()
+            .filter(|r| r.scene == scene)
+            .cloned()
+            .collect();
+        let problem = own
+            .first()
+            .map_or(self.comparison.problem, |row| row.problem);
+        let case = nearest(&own);
+        let errors = page_plot::errors(problem, &own, scene)?;
+        let times = page_plot::times(&own, scene, case)?;
         let at = label(problem, case);
         writeln!(
             page,
@@ -144,7 +170,7 @@ impl Page<'_> {
              <figure>{times}<figcaption>Range RMSE against time, {at}: filled tracked, hollow cold</figcaption></figure></div>"
         )?;
         page.push_str("<p>Range RMSE (mean absolute error), m; least RMSE of a column bold</p>\n");
-        let (head, lines) = cells(problem, self.rows, scene);
+        let (head, lines) = cells(problem, &own, scene);
         table(page, &head, &lines)
     }
 
@@ -165,7 +191,7 @@ impl Page<'_> {
 
     /// Errors by family of simulated scenes, of one case.
     fn families(&self, page: &mut String) -> anyhow::Result<()> {
-        let recorded = |scene: &str| self.comparison.recorded.iter().any(|r| r.name == scene);
+        let recorded = |scene: &str| self.sequences().any(|name| name == scene);
         let mut families: Vec<&str> = vec![];
         for row in self.rows {
             let known = row.scene == ALL_SCENES || families.contains(&row.scene.as_str());
@@ -176,7 +202,13 @@ impl Page<'_> {
         if families.is_empty() {
             return Ok(());
         }
-        let case = self.case();
+        let simulated: Vec<MethodRow> = self
+            .rows
+            .iter()
+            .filter(|r| !recorded(&r.scene))
+            .cloned()
+            .collect();
+        let case = nearest(&simulated);
         let at = label(self.comparison.problem, case);
         writeln!(
             page,
@@ -196,13 +228,12 @@ impl Page<'_> {
     }
 
     fn examples(&self, page: &mut String) -> anyhow::Result<()> {
-        let Some(first) = self.examples.first() else {
+        if self.examples.is_empty() {
             return Ok(());
-        };
-        let at = label(self.comparison.problem, (first.fraction, first.noise));
+        }
         writeln!(
             page,
-            "<h2>Examples, tracked, {at}</h2>\n<p>Blue is near, red the largest range, grey what is not valid; beside each \
+            "<h2>Examples, tracked</h2>\n<p>Blue is near, red the largest range, grey what is not valid; beside each \
              method its range RMSE in this frame.</p>"
         )?;
         for example in self.examples {
@@ -211,9 +242,10 @@ impl Page<'_> {
                 Ok(format!("data:image/png;base64,{}", base64(&png)))
             };
             let scene = escaped(&example.scene);
+            let at = label(self.comparison.problem, (example.fraction, example.noise));
             writeln!(
                 page,
-                "<div class=\"row\"><figure><img alt=\"true range, {scene}\" src=\"{}\"><figcaption>{scene}, truth, to {} m</figcaption></figure>",
+                "<div class=\"row\"><figure><img alt=\"true range, {scene}\" src=\"{}\"><figcaption>{scene}, {at}, truth, to {} m</figcaption></figure>",
                 picture(&example.truth)?,
                 example.max_range_m
             )?;
@@ -229,15 +261,15 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
 
-    /// The case nearest to [`FRACTION`].
-    fn case(&self) -> (f64, f64) {
-        let distance = |case: &(f64, f64)| (case.0 / FRACTION).ln().abs();
-        let nearest = cases(self.rows)
-            .into_iter()
-            .min_by(|a, b| distance(a).total_cmp(&distance(b)));
-        nearest.unwrap_or((FRACTION, 0.0))
-    }
+/// The case nearest to [`FRACTION`].
+fn nearest(rows: &[MethodRow]) -> (f64, f64) {
+    let distance = |case: &(f64, f64)| (case.0 / FRACTION).ln().abs();
+    let nearest = cases(rows)
+        .into_iter()
+        .min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    nearest.unwrap_or((FRACTION, 0.0))
 }
 
 /// A table, in each column but the first the cell that starts with the least number bold, where any does.
@@ -308,6 +340,7 @@ mod tests {
                 ..Options::default()
             },
             recorded: vec![recorded],
+            logged: vec![],
         };
         let page = Page {
             prior: &prior,

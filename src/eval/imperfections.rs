@@ -7,7 +7,7 @@ use crate::frame::{Measurement, RangeImage};
 use crate::metrics::{RangeErrors, RangeSummary};
 use crate::prior::Prior;
 use crate::recover::{StartKind, Tracker};
-use crate::sim::{self, Imperfections, VirtualSensor};
+use crate::sim::{self, Drift, Imperfections, VirtualSensor};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Serialize;
 use std::sync::Arc;
@@ -20,45 +20,76 @@ pub struct ImperfectionRow {
     pub ratio: f64,
     /// m, patterns a frame
     pub readings: usize,
-    /// what is wrong with the sensor
+    /// what is wrong with the sensor, and what its frames are judged against where that is not the scene along its own rays
     pub imperfection: String,
     /// errors of the last frame of each sequence
     pub tracked: RangeSummary,
+    /// the same of the perfect sensor
+    pub perfect: RangeSummary,
     /// mean over sequences of RMSE − RMSE of the perfect sensor, m, and its standard error
     pub cost_m: (f64, f64),
     /// frames at which the tracker found itself lost, of all it has seen
     pub restarted: (usize, usize),
 }
 
+/// A sensor that falls short of its description.
+#[derive(Clone, Copy, Debug)]
+struct Faulty {
+    name: &'static str,
+    imperfections: Imperfections,
+    /// pixels by which its patterns lie to the right of where they should: they see the scene along other rays
+    turned: f32,
+}
+
+/// Period of a drifting gain, s: at the last frame of a sequence of half a second it changes fastest.
+const DRIFT_PERIOD_S: f32 = 1.0;
+
 /// The perfect sensor first, then each imperfection alone: patterns shown over the whole interval between frames, a gain that
-/// is 2 % off from frame to frame, patterns half a pixel off, 5 % of the readings lost.
-fn sensors(rate_hz: f64) -> [(&'static str, Imperfections); 5] {
+/// is 2 % off from frame to frame, one that drifts by 10 % and back while the patterns are shown one by one, patterns half a
+/// pixel off, the same as an average of neighbours, which smooths the scene besides, 5 % of the readings lost.
+fn sensors(rate_hz: f64) -> [Faulty; 7] {
     let perfect = Imperfections::default();
-    let rolling_s = (1.0 / rate_hz) as f32;
+    let frame_s = (1.0 / rate_hz) as f32;
+    let drift = Drift {
+        amplitude: 0.1,
+        period_s: DRIFT_PERIOD_S,
+        frame_s,
+    };
+    let alone = |name, imperfections| Faulty {
+        name,
+        imperfections,
+        turned: 0.0,
+    };
     [
-        ("none", perfect),
-        (
+        alone("none", perfect),
+        alone(
             "rolling",
             Imperfections {
-                rolling_s,
+                rolling_s: frame_s,
                 ..perfect
             },
         ),
-        (
+        alone(
             "2 % gain error",
             Imperfections {
                 gain_error: 0.02,
                 ..perfect
             },
         ),
-        (
-            "half a pixel off",
+        alone("10 % gain drift", Imperfections { drift, ..perfect }),
+        Faulty {
+            name: "half a pixel off",
+            imperfections: perfect,
+            turned: 0.5,
+        },
+        alone(
+            "half a pixel off, averaged",
             Imperfections {
                 misregistered: 0.5,
                 ..perfect
             },
         ),
-        (
+        alone(
             "5 % missing",
             Imperfections {
                 missing: 0.05,
@@ -68,7 +99,9 @@ fn sensors(rate_hz: f64) -> [(&'static str, Imperfections); 5] {
     ]
 }
 
-/// One row for each m/n and imperfection; `progress` hears of each sequence.
+/// One row for each m/n and imperfection, two more for patterns that are only turned: their frames judged by what they look
+/// at, and what they look at judged by what they should, the least that such a turn can cost. `progress` hears of each
+/// sequence.
 ///
 /// # Errors
 /// Where the options describe no sensor.
@@ -79,42 +112,75 @@ pub fn imperfections(
 ) -> Result<Vec<ImperfectionRow>, EvalError> {
     let mut rows = vec![];
     for &ratio in &options.ratios {
-        let mut perfect: Option<Vec<f64>> = None;
-        for (name, imperfections) in sensors(options.rate_hz) {
-            let tracked = track(prior, options, ratio, imperfections, progress)?;
-            let baseline = perfect.get_or_insert_with(|| tracked.each.clone());
-            rows.push(ImperfectionRow {
-                ratio,
-                readings: tracked.readings,
-                imperfection: name.to_owned(),
-                tracked: tracked.errors.summary(),
-                cost_m: paired(&tracked.each, baseline),
-                restarted: tracked.restarted,
-            });
+        let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
+        let mut perfect: Option<Judged> = None;
+        for faulty in sensors(options.rate_hz) {
+            let tracked = track(prior, options, readings, faulty, progress)?;
+            let perfect = perfect.get_or_insert_with(|| tracked.recovered.clone());
+            let mut row = |imperfection: String, judged: &Judged| {
+                rows.push(ImperfectionRow {
+                    ratio,
+                    readings,
+                    imperfection,
+                    tracked: judged.errors.summary(),
+                    perfect: perfect.errors.summary(),
+                    cost_m: paired(&judged.each, &perfect.each),
+                    restarted: tracked.restarted,
+                });
+            };
+            row(faulty.name.to_owned(), &tracked.recovered);
+            if faulty.turned != 0.0 {
+                let name = |what| format!("{}: {what}", faulty.name);
+                row(name("against what it looks at"), &tracked.seen);
+                row(name("what it looks at itself"), &tracked.truth_seen);
+            }
         }
     }
     Ok(rows)
 }
 
-/// What came of all sequences.
-#[derive(Default)]
-struct Tracked {
-    readings: usize,
+/// Errors over sequences.
+#[derive(Clone, Debug, Default)]
+struct Judged {
     errors: RangeErrors,
     /// RMSE of each sequence's last frame, m
     each: Vec<f64>,
+}
+
+impl Judged {
+    fn add(&mut self, frame: &RangeImage, truth: &RangeImage) {
+        let mut errors = RangeErrors::default();
+        errors.add(frame, truth, sim::MAX_RANGE);
+        self.errors.merge(&errors);
+        self.each.push(errors.range_rmse_m());
+    }
+}
+
+/// What came of all sequences.
+#[derive(Default)]
+struct Tracked {
+    /// recovered frames against the truth
+    recovered: Judged,
+    /// recovered frames against what the patterns look at
+    seen: Judged,
+    /// what the patterns look at against the truth
+    truth_seen: Judged,
     restarted: (usize, usize),
 }
 
 fn track(
     prior: &Prior,
     options: &Options,
-    ratio: f64,
-    imperfections: Imperfections,
+    readings: usize,
+    faulty: Faulty,
     progress: &mut dyn FnMut(),
 ) -> Result<Tracked, EvalError> {
+    let Faulty {
+        imperfections,
+        turned,
+        ..
+    } = faulty;
     let grid = (prior.rows, prior.cols);
-    let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
     let shown = (options.sets, readings);
     let description = sim::describe(grid, &prior.knots, sim::MAX_RANGE, shown, options.seed)?;
     let noise = sim::Noise::Share(options.noise);
@@ -126,36 +192,35 @@ fn track(
         Monotonic::default(),
     )?;
     let rays = sim::rays(prior.rows, prior.cols);
-    let (mut truth, mut frame, mut moments) =
-        (RangeImage::default(), RangeImage::default(), vec![]);
-    let mut tracked = Tracked {
-        readings,
-        ..Tracked::default()
-    };
+    let seen_along = rays.turned(turned);
+    let (mut truth, mut seen) = (RangeImage::default(), RangeImage::default());
+    let (mut frame, mut moments) = (RangeImage::default(), vec![]);
+    let mut tracked = Tracked::default();
     for index in 0..options.frames {
         let scene = sim::scene(options.split, index as u64);
         tracker.forget();
         for number in 0..=options.lead_in {
             let time_s = number as f64 / options.rate_hz;
-            imperfections.expose(&scene, &rays, time_s as f32, &mut moments);
+            imperfections.expose(&scene, &seen_along, time_s as f32, &mut moments);
             // noise of its own for each frame: what an imperfection draws besides leaves the frames after it alone
             let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
             rng.set_stream(((index as u64) << 32) + number as u64);
+            let set = (index + number) % options.sets;
             let measurement = Measurement {
                 sequence: number as u64,
                 stamp_ns: (time_s * 1e9) as u64,
-                ..sensor.measure_moving(&moments, (index + number) % options.sets, &mut rng)?
+                ..sensor.measure_at(&moments, set, time_s, &mut rng)?
             };
             let report = tracker.recover(&measurement, &mut frame)?;
             tracked.restarted.1 += 1;
             tracked.restarted.0 += usize::from(report.start == StartKind::Restarted);
         }
-        let last_s = options.lead_in as f64 / options.rate_hz;
-        scene.cast(&rays, last_s as f32, sim::MAX_RANGE, &mut truth);
-        let mut errors = RangeErrors::default();
-        errors.add(&frame, &truth, sim::MAX_RANGE);
-        tracked.errors.merge(&errors);
-        tracked.each.push(errors.range_rmse_m());
+        let last_s = (options.lead_in as f64 / options.rate_hz) as f32;
+        scene.cast(&rays, last_s, sim::MAX_RANGE, &mut truth);
+        scene.cast(&seen_along, last_s, sim::MAX_RANGE, &mut seen);
+        tracked.recovered.add(&frame, &truth);
+        tracked.seen.add(&frame, &seen);
+        tracked.truth_seen.add(&seen, &truth);
         progress();
     }
     Ok(tracked)
@@ -177,7 +242,7 @@ mod tests {
         };
         let mut sequences = 0;
         let rows = imperfections(&prior, &options, &mut || sequences += 1).unwrap();
-        assert_eq!((rows.len(), sequences), (5, 20));
+        assert_eq!((rows.len(), sequences), (9, 28));
         assert_eq!(
             (rows[0].imperfection.as_str(), rows[0].cost_m.0),
             ("none", 0.0)
@@ -190,6 +255,16 @@ mod tests {
         }
         for row in &rows[1..] {
             assert_ne!(row.tracked, rows[0].tracked, "{row:?}");
+            assert_eq!(row.perfect, rows[0].tracked);
         }
+        let rmse = |name: &str| {
+            let row = rows.iter().find(|row| row.imperfection == name).unwrap();
+            row.tracked.range_rmse_m
+        };
+        let (off, seen) = (
+            "half a pixel off",
+            "half a pixel off: against what it looks at",
+        );
+        assert!(rmse(seen) < rmse(off), "{rows:?}");
     }
 }

@@ -1,26 +1,38 @@
 //! Floor 3: how good recovery is, on frames that no prior was trained on.
 
+mod bars;
 mod basins;
+mod entrant;
+mod examples;
+mod fewer;
 mod footage;
+mod found;
 mod imperfections;
 pub mod landscape;
+mod logged;
 mod methods;
 mod obstacles;
+mod options;
 mod problem;
 mod recovery;
 mod representation;
+mod stage;
 mod uncertainty;
 
+pub use bars::{Bar, Ratio, bars};
 pub use basins::{Basins, basins};
+pub use entrant::MethodRow;
+pub use examples::{Example, examples};
+pub use fewer::{Fewer, Goal, Needed, fewer, goals};
 pub use footage::Recorded;
+pub use found::{false_obstacles, found};
 pub use imperfections::{ImperfectionRow, imperfections};
-pub use methods::{ALL_SCENES, Comparison, Example, MethodRow, examples, methods};
-pub use obstacles::{
-    Contender, MakeRecover, ObstacleOptions, ObstacleRow, Recover, false_obstacles, found,
-    obstacles,
-};
+pub use logged::Logged;
+pub use methods::{ALL_SCENES, Comparison, methods};
+pub use obstacles::{Contender, MakeRecover, ObstacleRow, Recover, obstacles};
+pub use options::Options;
 pub use problem::{Problem, UnknownProblem};
-pub use recovery::{Options, Row, recovery};
+pub use recovery::{Row, recovery};
 pub use representation::{Representation, held_out, recorded};
 pub use uncertainty::{UncertaintyRow, Untrusted, calibrate, uncertainty};
 
@@ -90,7 +102,7 @@ pub enum EvalError {
     /// no such Fourier coefficients
     #[error(transparent)]
     Fourier(#[from] crate::sensing::FourierError),
-    /// nothing would be scored of a recorded sequence
+    /// nothing would be scored of a recorded sequence or a log
     #[error(
         "expected recorded sequence {name} to last longer than the {lead_in_s} s that are not scored, got {frames} frames"
     )]

@@ -1,61 +1,19 @@
 //! Are obstacles found that no prior was trained on, and are any seen where there are none?
 
-use super::EvalError;
+use super::found::{false_obstacles, found};
+use super::{EvalError, Options};
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
 use crate::recover::{Settings, Tracker};
 use crate::sensing::SensorDescription;
-use crate::sim::{self, NEARER, Obstacle, ObstacleKind, Split};
+use crate::sim::{self, Obstacle, ObstacleKind, Split};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Range error of a pixel of a found obstacle over its true range, at most.
-const FOUND_WITHIN: f32 = 0.1;
-/// Fewest pixels of a false obstacle, as many as the smallest true one has.
-const LEAST_FALSE: usize = sim::LEAST_PIXELS;
 /// Scenes looked at for each obstacle wanted, at most.
 const PATIENCE: usize = 4;
-
-/// What to evaluate on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ObstacleOptions {
-    /// which scenes: held out, or to choose parameters on; training scenes have no obstacles
-    pub split: Split,
-    /// kinds of obstacle
-    pub kinds: Vec<ObstacleKind>,
-    /// obstacles of each kind, one a frame
-    pub obstacles: usize,
-    /// frames without the obstacle before the one that is scored
-    pub lead_in: usize,
-    /// frames a second
-    pub rate_hz: f64,
-    /// pattern sets shown in turn
-    pub sets: usize,
-    /// m/n, patterns over pixels
-    pub ratios: Vec<f64>,
-    /// standard deviation of a reading's noise over the mean |y|
-    pub noise: f32,
-    /// seed of patterns and noise
-    pub seed: u64,
-}
-
-impl Default for ObstacleOptions {
-    fn default() -> Self {
-        Self {
-            split: Split::HeldOut,
-            kinds: ObstacleKind::ALL.to_vec(),
-            obstacles: 500,
-            lead_in: 0,
-            rate_hz: 30.0,
-            sets: 8,
-            ratios: vec![0.01, 0.02, 0.05, 0.1],
-            noise: 0.005,
-            seed: 1,
-        }
-    }
-}
 
 /// Recovers the last frame of a sequence, of which it has seen nothing yet, into the image.
 pub type Recover<'a> =
@@ -124,7 +82,8 @@ impl<'a> Contender<'a> {
 /// Where the options describe no sensor or the scenes are those for training, or a way to recover fails.
 pub fn obstacles(
     prior: &Prior,
-    options: &ObstacleOptions,
+    options: &Options,
+    kinds: &[ObstacleKind],
     contenders: &[Contender<'_>],
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<ObstacleRow>, EvalError> {
@@ -145,7 +104,7 @@ pub fn obstacles(
             .iter()
             .map(|contender| (contender.make)(Arc::clone(&description)))
             .collect::<Result<Vec<_>, _>>()?;
-        for &kind in &options.kinds {
+        for &kind in kinds {
             let tallies = tally(&description, options, kind, &mut recovers, progress)?;
             for (contender, tally) in contenders.iter().zip(tallies) {
                 rows.push(tally.row(ratio, readings, kind, &contender.name));
@@ -158,16 +117,16 @@ pub fn obstacles(
 /// One kind at one m/n: what each of `recovers` finds.
 fn tally(
     description: &SensorDescription,
-    options: &ObstacleOptions,
+    options: &Options,
     kind: ObstacleKind,
     recovers: &mut [Recover<'_>],
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<Tally>, EvalError> {
     let mut tallies = vec![Tally::default(); recovers.len()];
     let mut frame = RangeImage::default();
-    let sequences = (0..(PATIENCE * options.obstacles) as u64)
+    let sequences = (0..(PATIENCE * options.frames) as u64)
         .filter_map(|index| sequence(description, options, kind, index));
-    for (measurements, truth, obstacle) in sequences.take(options.obstacles) {
+    for (measurements, truth, obstacle) in sequences.take(options.frames) {
         for (recover, tally) in recovers.iter_mut().zip(&mut tallies) {
             recover(&measurements, &mut frame)?;
             tally.add(&frame, &truth, &obstacle);
@@ -180,7 +139,7 @@ fn tally(
 /// What is measured of scene number `index` up to the frame in which the obstacle appears, and the truth of that frame.
 fn sequence(
     description: &SensorDescription,
-    options: &ObstacleOptions,
+    options: &Options,
     kind: ObstacleKind,
     index: u64,
 ) -> Option<(Vec<Measurement>, RangeImage, Obstacle)> {
@@ -254,142 +213,21 @@ fn share(count: usize, of: usize) -> (f64, f64) {
     (p, (p * (1.0 - p) / of as f64).sqrt())
 }
 
-/// Whether at least half of an obstacle's pixels are recovered as valid, within 10 % of their true range.
-pub fn found(recovered: &RangeImage, truth: &RangeImage, obstacle: &Obstacle) -> bool {
-    let right = obstacle.pixels.iter().filter(|&&pixel| {
-        let (range, true_range) = (recovered.range[pixel], truth.range[pixel]);
-        recovered.valid[pixel] && (range - true_range).abs() <= FOUND_WITHIN * true_range
-    });
-    2 * right.count() >= obstacle.pixels.len()
-}
-
-/// Number of false obstacles: groups of at least 4 pixels, joined by their sides, that are recovered as valid and more than
-/// 20 % nearer than everything truly within a pixel of them; where nothing truly returned there is nothing nearer than
-/// [`sim::MAX_RANGE`].
-///
-/// The pixel around forgives an edge that is recovered one pixel off.
-pub fn false_obstacles(recovered: &RangeImage, truth: &RangeImage) -> usize {
-    let (rows, cols) = (truth.rows, truth.cols);
-    let nearest_around = |pixel: usize| {
-        let (row, col) = (pixel / cols, pixel % cols);
-        let mut nearest = sim::MAX_RANGE;
-        for r in row.saturating_sub(1)..(row + 2).min(rows) {
-            for c in col.saturating_sub(1)..(col + 2).min(cols) {
-                if truth.valid[r * cols + c] {
-                    nearest = nearest.min(truth.range[r * cols + c]);
-                }
-            }
-        }
-        nearest
-    };
-    let mut open: Vec<bool> = (0..truth.pixels())
-        .map(|i| recovered.valid[i] && recovered.range[i] < NEARER * nearest_around(i))
-        .collect();
-    let mut groups = 0;
-    for start in 0..open.len() {
-        groups += usize::from(take_group(&mut open, start, cols) >= LEAST_FALSE);
-    }
-    groups
-}
-
-/// Closes the group of open pixels that `start` belongs to; how many there were.
-fn take_group(open: &mut [bool], start: usize, cols: usize) -> usize {
-    let (mut size, mut next) = (0, vec![start]);
-    while let Some(pixel) = next.pop() {
-        if !std::mem::take(&mut open[pixel]) {
-            continue;
-        }
-        size += 1;
-        let col = pixel % cols;
-        next.extend((col > 0).then(|| pixel - 1));
-        next.extend((col + 1 < cols).then(|| pixel + 1));
-        next.extend(pixel.checked_sub(cols));
-        next.extend(Some(pixel + cols).filter(|&below| below < open.len()));
-    }
-    size
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn flat(range: f32) -> RangeImage {
-        RangeImage {
-            range_sigma: vec![],
-            rows: 8,
-            cols: 8,
-            range: vec![range; 64],
-            returns: vec![0.5; 64],
-            valid: vec![true; 64],
-        }
-    }
-
-    fn with(pixels: &[usize], range: f32, mut image: RangeImage) -> RangeImage {
-        pixels.iter().for_each(|&pixel| image.range[pixel] = range);
-        image
-    }
-
-    #[test]
-    fn found_is_half_of_the_pixels_within_a_tenth() {
-        let pixels = vec![9, 10, 17, 18];
-        let obstacle = Obstacle {
-            kind: ObstacleKind::Debris { side: 2 },
-            pixels: pixels.clone(),
-        };
-        let truth = with(&pixels, 5.0, flat(10.0));
-        assert!(found(&truth, &truth, &obstacle));
-        assert!(found(&with(&[9, 10], 5.4, flat(10.0)), &truth, &obstacle));
-        assert!(!found(&with(&[9], 5.4, flat(10.0)), &truth, &obstacle));
-        assert!(!found(&with(&pixels, 5.6, flat(10.0)), &truth, &obstacle));
-        let mut unsure = truth.clone();
-        pixels.iter().for_each(|&pixel| unsure.valid[pixel] = false);
-        assert!(!found(&unsure, &truth, &obstacle));
-    }
-
-    #[test]
-    fn false_obstacles_are_groups_nearer_than_all_around() {
-        let truth = flat(10.0);
-        let square = [9, 10, 17, 18];
-        assert_eq!(false_obstacles(&truth, &truth), 0);
-        assert_eq!(false_obstacles(&with(&square, 7.9, flat(10.0)), &truth), 1);
-        assert_eq!(false_obstacles(&with(&square, 8.1, flat(10.0)), &truth), 0);
-        assert_eq!(
-            false_obstacles(&with(&square[..3], 5.0, flat(10.0)), &truth),
-            0
-        );
-        // the end of a row does not touch the beginning of the next, nor do corners
-        assert_eq!(
-            false_obstacles(&with(&[6, 7, 8, 9], 5.0, flat(10.0)), &truth),
-            0
-        );
-        assert_eq!(
-            false_obstacles(&with(&[0, 9, 18, 27], 5.0, flat(10.0)), &truth),
-            0
-        );
-        let two = with(&[50, 51, 58, 59], 3.0, with(&square, 7.0, flat(10.0)));
-        assert_eq!(false_obstacles(&two, &truth), 2);
-        // what is within a pixel of something as near is no false obstacle
-        let near_one = with(&[0, 3, 24, 27], 7.0, flat(10.0));
-        assert_eq!(
-            false_obstacles(&with(&square, 7.0, flat(10.0)), &near_one),
-            0
-        );
-        // in front of nothing at all
-        let mut sky = truth;
-        (0..64).for_each(|pixel| sky.clear(pixel));
-        assert_eq!(false_obstacles(&with(&square, 20.0, flat(25.0)), &sky), 1);
-    }
-
     #[test]
     fn who_knows_the_truth_finds_all_and_who_sees_nothing_none() {
         let prior = Prior::embedded().unwrap();
-        let options = ObstacleOptions {
-            kinds: vec![ObstacleKind::Debris { side: 3 }, ObstacleKind::Sphere],
-            obstacles: 4,
+        let kinds = [ObstacleKind::Debris { side: 3 }, ObstacleKind::Sphere];
+        let options = Options {
+            frames: 4,
+            lead_in: 0,
             ratios: vec![1.0],
             sets: 1,
             noise: 0.0,
-            ..ObstacleOptions::default()
+            ..Options::default()
         };
         let knowing = Contender {
             name: "inverse".to_owned(),
@@ -409,18 +247,19 @@ mod tests {
             }),
         };
         let mut frames = 0;
-        let rows = obstacles(&prior, &options, &[knowing, blind], &mut || frames += 1).unwrap();
+        let contenders = [knowing, blind];
+        let rows = obstacles(&prior, &options, &kinds, &contenders, &mut || frames += 1).unwrap();
         assert_eq!((rows.len(), frames), (4, 8));
         for row in rows {
             let all = if row.method == "inverse" { 1.0 } else { 0.0 };
             assert_eq!((row.obstacles, row.recall), (4, (all, 0.0)), "{row:?}");
             assert_eq!(row.false_per_frame, (0.0, 0.0), "{row:?}");
         }
-        let training = ObstacleOptions {
+        let training = Options {
             split: Split::Train,
             ..options
         };
-        assert!(obstacles(&prior, &training, &[], &mut || ()).is_err());
+        assert!(obstacles(&prior, &training, &kinds, &[], &mut || ()).is_err());
     }
 
     /// As many patterns as pixels, with orthonormal rows: the adjoint is the inverse.

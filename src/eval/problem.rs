@@ -51,6 +51,18 @@ impl Problem {
         Self::Fourier,
     ];
 
+    /// The problem that a sensor of such patterns poses; all pixels of a mask once are no inpainting.
+    pub(super) fn of(pattern: &Pattern) -> Self {
+        let (readings, pixels) = pattern.shape();
+        match pattern {
+            Pattern::Hadamard(_) | Pattern::Dense(_) => Self::CompressedSensing,
+            Pattern::Mask(_) if readings == pixels => Self::Denoising,
+            Pattern::Mask(_) => Self::Inpainting,
+            Pattern::Blocks(_) => Self::SuperResolution,
+            Pattern::Fourier(_) => Self::Fourier,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::CompressedSensing => "compressed-sensing",
@@ -118,6 +130,16 @@ impl Serialize for Problem {
     }
 }
 
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct At {
+    pub(super) problem: Problem,
+    /// m/n
+    pub(super) fraction: f64,
+    /// see [`MethodRow::noise`](super::MethodRow::noise)
+    pub(super) noise: f64,
+}
+
 /// What a sensor shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shown {
@@ -152,8 +174,16 @@ pub(super) struct Case {
 }
 
 impl Case {
+    pub(super) fn at(&self, problem: Problem) -> At {
+        At {
+            problem,
+            fraction: self.fraction,
+            noise: self.noise(),
+        }
+    }
+
     /// Level of the noise, over the frame's mean |y|, or over its rms return where all pixels are read.
-    pub(super) fn noise(&self) -> f64 {
+    fn noise(&self) -> f64 {
         let (Noise::OfReadings(share) | Noise::OfReturns(share)) = self.noise;
         (f64::from(share) * 1e6).round() * 1e-6 // 0.005, not 0.004999999888
     }

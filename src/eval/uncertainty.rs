@@ -1,7 +1,7 @@
 //! Whether σ is what errors are, and whether readings that do not fit are noticed; refined frames, tracked.
 
-use super::recovery::{Options, measured};
-use super::{EvalError, RateOf};
+use super::recovery::measured;
+use super::{EvalError, Options, RateOf};
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::{Coverage, CoverageSummary, median};

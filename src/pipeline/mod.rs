@@ -14,6 +14,7 @@ mod import;
 mod latency;
 mod ledger;
 mod log;
+mod logged;
 mod pattern;
 mod queue;
 mod recording;
@@ -27,6 +28,7 @@ pub use import::{Field, Import, ImportDescription, ImportError, ImportReturns, a
 pub use latency::{Latency, Quantiles, Stage};
 pub use ledger::{Accounts, Cause};
 pub use log::{LogOptions, LogSink, depth_message, truth_message};
+pub use logged::{Logged, LoggedError, logged};
 pub use pattern::PatternError;
 pub use queue::Policy;
 pub use recording::{Exposure, RecordingError, VirtualStream};

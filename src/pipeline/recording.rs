@@ -163,7 +163,10 @@ impl VirtualStream {
         stamp_ns: u64,
     ) -> Result<Measurement, RecordingError> {
         let set = self.next as usize % self.exposure.sets;
-        let measurement = self.detector.measure_moving(moments, set, &mut self.rng)?;
+        let time_s = stamp_ns as f64 * 1e-9;
+        let measurement = self
+            .detector
+            .measure_at(moments, set, time_s, &mut self.rng)?;
         self.next += 1;
         Ok(Measurement {
             sequence: self.next - 1,

@@ -188,6 +188,23 @@ impl VirtualSensor {
         set: usize,
         rng: &mut ChaCha8Rng,
     ) -> Result<Measurement, DetectorError> {
+        self.measure_at(images, set, 0.0, rng)
+    }
+
+    /// As [`VirtualSensor::measure_moving`], at `time_s` of the gain's drift.
+    ///
+    /// # Errors
+    /// As [`VirtualSensor::measure_moving`].
+    ///
+    /// # Panics
+    /// Where there is no image.
+    pub fn measure_at(
+        &self,
+        images: &[RangeImage],
+        set: usize,
+        time_s: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Measurement, DetectorError> {
         assert!(!images.is_empty(), "a moment of the exposure");
         images.iter().try_for_each(|image| self.check_size(image))?;
         let sets = self.description.patterns.len();
@@ -205,6 +222,8 @@ impl VirtualSensor {
             noise => self.measure_gaussian(noise, set, images, rng),
         };
         self.imperfections.scale(&mut y, rng);
+        let drift = &self.imperfections.drift;
+        drift.scale(&mut y, pattern.shape().0, time_s);
         let missing = self.imperfections.lose(&mut y, rng);
         Ok(Measurement {
             pattern_set: set,

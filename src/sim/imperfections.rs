@@ -6,6 +6,7 @@ use crate::frame::RangeImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use std::f64::consts::TAU;
 
 /// How a virtual sensor falls short of its description; the default one does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -14,10 +15,78 @@ pub struct Imperfections {
     pub rolling_s: f32,
     /// standard deviation of g; all readings of a frame are scaled by 1 + g, drawn for each frame, unitless
     pub gain_error: f32,
-    /// how far the patterns lie to the right of where they should, pixels, in [0, 1]
+    /// a gain error that changes slowly, within frames and along them
+    pub drift: Drift,
+    /// how far the patterns lie to the right of where they should, pixels, in [0, 1]. Of an image that is all there is, a
+    /// pixel between two is their average, which smooths it; a scene is shifted alone by casting it along [`Rays::turned`].
     pub misregistered: f32,
     /// share of readings that are lost, in [0, 1)
     pub missing: f32,
+}
+
+/// A slow gain error: a reading taken at t, s, is scaled by 1 + a·sin(2πt/T).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Drift {
+    /// a, unitless, in [0, 0.5]; 0 = none
+    pub amplitude: f32,
+    /// T, s
+    pub period_s: f32,
+    /// time over which the readings of a frame are taken one after another, centred on its own, s; 0 = all at once
+    pub frame_s: f32,
+}
+
+impl Drift {
+    fn check(&self) -> Result<(), DetectorError> {
+        value(
+            "the amplitude of the gain's drift",
+            (0.0..=0.5).contains(&self.amplitude),
+            "a number in [0, 0.5]",
+            self.amplitude,
+        )?;
+        value(
+            "the period of the gain's drift, s",
+            self.amplitude == 0.0 || self.period_s.is_normal() && self.period_s > 0.0,
+            "a number > 0",
+            self.period_s,
+        )?;
+        value(
+            "the seconds over which a frame's gain drifts",
+            self.frame_s.is_finite() && self.frame_s >= 0.0,
+            "a number ≥ 0",
+            self.frame_s,
+        )
+    }
+
+    /// Scales the readings of a frame of the time `time_s`, (J·m), each by the gain at its own moment.
+    pub(super) fn scale(&self, y: &mut [f32], readings: usize, time_s: f64) {
+        if self.amplitude == 0.0 {
+            return;
+        }
+        let (amplitude, period_s) = (f64::from(self.amplitude), f64::from(self.period_s));
+        for channel in y.chunks_exact_mut(readings) {
+            for (j, y) in channel.iter_mut().enumerate() {
+                let share = (j as f64 + 0.5) / readings as f64 - 0.5;
+                let t = time_s + share * f64::from(self.frame_s);
+                *y *= (1.0 + amplitude * (TAU * t / period_s).sin()) as f32;
+            }
+        }
+    }
+}
+
+fn value(
+    what: &'static str,
+    allowed: bool,
+    expected: &'static str,
+    got: f32,
+) -> Result<(), DetectorError> {
+    match allowed {
+        true => Ok(()),
+        false => Err(DetectorError::Value {
+            what,
+            expected,
+            got,
+        }),
+    }
 }
 
 /// Intervals between the moments at which a moving scene is cast; readings in between are interpolated.
@@ -25,14 +94,7 @@ const INTERVALS: usize = 8;
 
 impl Imperfections {
     pub(super) fn check(&self) -> Result<(), DetectorError> {
-        let value = |what, allowed: bool, expected, got| match allowed {
-            true => Ok(()),
-            false => Err(DetectorError::Value {
-                what,
-                expected,
-                got,
-            }),
-        };
+        self.drift.check()?;
         value(
             "the seconds over which patterns are shown",
             self.rolling_s.is_finite() && self.rolling_s >= 0.0,
@@ -141,6 +203,11 @@ mod tests {
     const PERFECT: Imperfections = Imperfections {
         rolling_s: 0.0,
         gain_error: 0.0,
+        drift: Drift {
+            amplitude: 0.0,
+            period_s: 0.0,
+            frame_s: 0.0,
+        },
         misregistered: 0.0,
         missing: 0.0,
     };
@@ -226,6 +293,37 @@ mod tests {
     }
 
     #[test]
+    fn a_drift_scales_each_reading_by_the_gain_at_its_moment() {
+        let y = measured(PERFECT, &[still()], 1).0;
+        let drift = Drift {
+            amplitude: 0.1,
+            period_s: 4.0,
+            frame_s: 2.0,
+        };
+        let drifting = Imperfections { drift, ..PERFECT };
+        let description = describe((64, 64), &[0.2, 1.0], 30.0, (1, 100), 3).unwrap();
+        let sensor = VirtualSensor::imperfect(description, Noise::None, drifting).unwrap();
+        let factors = |time_s| -> Vec<f32> {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let wrong = sensor.measure_at(&[still()], 0, time_s, &mut rng).unwrap();
+            wrong.y.iter().zip(&y).map(|(w, y)| w / y).collect()
+        };
+        let at_rest = factors(0.0); // from −90° to 90° of the sine
+        assert!((at_rest[0] - 0.9).abs() < 1e-3 && (at_rest[99] - 1.1).abs() < 1e-3);
+        assert!(
+            (at_rest[100] - 0.9).abs() < 1e-3,
+            "the next channel begins anew"
+        );
+        assert!(
+            at_rest[..100]
+                .windows(2)
+                .all(|pair| pair[0] < pair[1] + 1e-5)
+        );
+        let later = factors(1.0); // from 0° to 180°
+        assert!((later[0] - 1.0).abs() < 2e-3 && (later[50] - 1.1).abs() < 1e-3);
+    }
+
+    #[test]
     fn half_a_pixel_off_averages_neighbours() {
         let half = Imperfections {
             misregistered: 0.5,
@@ -261,6 +359,13 @@ mod tests {
             },
             Imperfections {
                 gain_error: -0.1,
+                ..PERFECT
+            },
+            Imperfections {
+                drift: Drift {
+                    amplitude: 0.1,
+                    ..Drift::default()
+                },
                 ..PERFECT
             },
             Imperfections {

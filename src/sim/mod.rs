@@ -21,7 +21,7 @@ mod texture;
 mod window;
 
 pub use family::{Family, UnknownFamily};
-pub use imperfections::Imperfections;
+pub use imperfections::{Drift, Imperfections};
 pub use obstacle::{LEAST_PIXELS, NEARER, Obstacle, ObstacleKind, UnknownObstacle, with_obstacle};
 pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, held_out, rays, scene};
 pub use rays::Rays;

@@ -30,12 +30,34 @@ impl Rays {
             vertical_deg > 0.0 && vertical_deg < 180.0,
             "vertical field of view in (0, 180) degrees, got {vertical_deg}"
         );
+        Self::through(0.5, (rows, cols), (horizontal_deg, vertical_deg))
+    }
+
+    /// The same pixels, each looking `pixels` further to the right, in [−1, 1].
+    ///
+    /// # Panics
+    /// Where they look further aside.
+    pub fn turned(&self, pixels: f32) -> Rays {
+        assert!(
+            (-1.0..=1.0).contains(&pixels),
+            "a turn within −1 and 1 pixel, got {pixels}"
+        );
+        let field = (self.horizontal.to_degrees(), self.vertical.to_degrees());
+        Self::through(0.5 + pixels, (self.rows, self.cols), field)
+    }
+
+    /// Rays through the middle of a pixel's height, at the share `place` of its width from the left.
+    fn through(
+        place: f32,
+        (rows, cols): (usize, usize),
+        (horizontal_deg, vertical_deg): (f32, f32),
+    ) -> Rays {
         let (horizontal, vertical) = (horizontal_deg.to_radians(), vertical_deg.to_radians());
         let (mut x, mut y, mut z) = (vec![], vec![], vec![]);
         for row in 0..rows {
             let elevation = vertical * (0.5 - (row as f32 + 0.5) / rows as f32);
             for col in 0..cols {
-                let azimuth = horizontal * (0.5 - (col as f32 + 0.5) / cols as f32);
+                let azimuth = horizontal * (0.5 - (col as f32 + place) / cols as f32);
                 x.push(elevation.cos() * azimuth.cos());
                 y.push(elevation.cos() * azimuth.sin());
                 z.push(elevation.sin());
@@ -96,5 +118,21 @@ mod tests {
             let norm = rays.x()[i].powi(2) + rays.y()[i].powi(2) + rays.z()[i].powi(2);
             assert!((norm - 1.0).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn a_pixel_turned_by_one_looks_where_its_neighbour_did() {
+        let rays = Rays::angular(4, 6, 60.0, 40.0);
+        let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        let (whole, half) = (rays.turned(1.0), rays.turned(0.5));
+        for row in 0..4 {
+            let (own, next) = (6 * row..6 * row + 5, 6 * row + 1..6 * row + 6);
+            assert!(near(&whole.y()[own.clone()], &rays.y()[next.clone()]));
+            let between = own.zip(next);
+            assert!(between.into_iter().all(|(own, next)| {
+                rays.y()[own] > half.y()[own] && half.y()[own] > rays.y()[next]
+            }));
+        }
+        assert!(near(half.z(), rays.z()));
     }
 }

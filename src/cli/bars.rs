@@ -1,0 +1,113 @@
+//! Refined recovery beside its rivals: ratios of errors, and measurements spared by tracking.
+
+use super::comparison::{cases, label, percent};
+use super::table;
+use comfy_table::Table;
+use relucent::eval::{self, Bar, Fewer, Goal, MethodRow, Needed, Problem, Ratio};
+use relucent::recover::Settings;
+
+/// Prints what can be said of the rows of one scene.
+pub(super) fn print(problem: Problem, methods: &[(String, Settings)], rows: &[MethodRow]) {
+    let (bars, fewer) = (eval::bars(methods, rows), eval::fewer(methods, rows));
+    if !bars.is_empty() {
+        println!("error over that of the best rival, by range RMSE and by AbsRel\n");
+        println!("{}\n", ratios(problem, rows, &bars));
+    }
+    if !fewer.is_empty() {
+        println!(
+            "m/n that a cold method needs for the tracked RMSE, and its factor over the tracked m/n\n"
+        );
+        println!("{}\n", spared(&fewer));
+    }
+    let goals = eval::goals(methods, rows);
+    goals.iter().for_each(|goal| println!("{}", sentence(goal)));
+    if !goals.is_empty() {
+        println!();
+    }
+}
+
+/// A line for each error and each kind of bar, a column for each case.
+fn ratios(problem: Problem, rows: &[MethodRow], bars: &[Bar]) -> Table {
+    let cases = cases(rows);
+    let mut head = vec!["ratio".to_owned()];
+    head.extend(cases.iter().map(|case| label(problem, *case)));
+    let said = |tracked| if tracked { "tracked" } else { "cold" };
+    let mut lines = vec![];
+    for (error, by_rmse) in [("RMSE", true), ("AbsRel", false)] {
+        for pair in [(false, false), (true, true), (true, false)] {
+            let own: Vec<&Bar> = bars
+                .iter()
+                .filter(|bar| (bar.tracked, bar.rivals_tracked) == pair)
+                .collect();
+            let cell = |case: &(f64, f64)| {
+                let bar = own.iter().find(|bar| (bar.fraction, bar.noise) == *case);
+                bar.map_or_else(String::new, |bar| {
+                    let ratio = if by_rmse {
+                        &bar.range_rmse
+                    } else {
+                        &bar.abs_rel
+                    };
+                    let Ratio { ratio, rival } = ratio;
+                    format!("{ratio:.3} ({rival})")
+                })
+            };
+            if own.is_empty() {
+                continue;
+            }
+            let name = format!("{error}, {} / {} rival", said(pair.0), said(pair.1));
+            lines.push([name].into_iter().chain(cases.iter().map(cell)).collect());
+        }
+    }
+    table(&head.iter().map(String::as_str).collect::<Vec<_>>(), lines)
+}
+
+/// A line for each tracked method at each m/n, a column for each cold one.
+fn spared(fewer: &[Fewer]) -> Table {
+    let mut head = vec!["tracked", "m/n", "RMSE, m", "itself, cold"];
+    for row in fewer.iter().filter(|row| row.against != row.method) {
+        if !head.contains(&row.against.as_str()) {
+            head.push(&row.against);
+        }
+    }
+    let mut lines: Vec<Vec<String>> = vec![];
+    let mut last = None;
+    for row in fewer {
+        if last != Some((&row.method, row.fraction)) {
+            let mut line = vec![String::new(); head.len()];
+            line[0].clone_from(&row.method);
+            line[1] = percent(row.fraction);
+            line[2] = format!("{:.3}", row.range_rmse_m);
+            lines.push(line);
+            last = Some((&row.method, row.fraction));
+        }
+        let column = head.iter().position(|name| *name == row.against);
+        let column = column.filter(|_| row.against != row.method).unwrap_or(3);
+        if let Some(line) = lines.last_mut() {
+            line[column] = needed(row);
+        }
+    }
+    table(&head, lines)
+}
+
+fn needed(row: &Fewer) -> String {
+    let sign = match row.needed {
+        Needed::About(_) => "",
+        Needed::AtMost(_) => "≤ ",
+        Needed::MoreThan(_) => "> ",
+    };
+    let needed = percent(row.needed.fraction());
+    format!("{sign}{needed} ({sign}{:.1} ×)", row.factor)
+}
+
+fn sentence(goal: &Goal) -> String {
+    format!(
+        "{}, tracked, at m/n {}: {:.3} m, {:.3} of {} from {}, {:.3} m",
+        goal.method,
+        percent(goal.fraction),
+        goal.range_rmse_m,
+        goal.ratio,
+        goal.rival,
+        percent(goal.rival_fraction),
+        goal.rival_range_rmse_m
+    )
+}
