@@ -46,10 +46,10 @@ impl Default for Refine {
     fn default() -> Self {
         Self {
             iterations: 60,
-            variation: 20.0,
+            variation: 26.0,
             edge: 0.05,
-            proximity: 0.5,
-            freedom: 0.1,
+            proximity: 0.35,
+            freedom: 0.3,
             last_proximity: 2.0,
             doubt: 3.0,
         }
@@ -160,20 +160,20 @@ impl Settings {
 const PRINCIPAL_AND_VARIATION: Refine = Refine {
     iterations: 100,
     variation: 20.0,
-    edge: 0.1,
-    proximity: 0.3,
+    edge: 0.05,
+    proximity: 0.5,
     freedom: 0.0,
-    last_proximity: 0.3,
-    doubt: 0.0,
+    last_proximity: 2.0,
+    doubt: 3.0,
 };
 const VARIATION: Refine = Refine {
-    iterations: 300,
+    iterations: 150,
     variation: 20.0,
-    edge: 0.1,
+    edge: 0.05,
     proximity: 0.0,
     freedom: 0.0,
-    last_proximity: 0.3,
-    doubt: 0.0,
+    last_proximity: 1.0,
+    doubt: 3.0,
 };
 
 #[cfg(test)]

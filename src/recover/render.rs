@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// m/n at which proximities are given, and the power of m/n that they fall with.
 const PROXIMITY_AT: (f32, f32) = (0.02, 1.1);
 
+/// Energy that x₀ may leave of the readings over what ψ puts on them; where it leaves more, the prior knows no such scene.
+const USUAL_SURPRISE: f32 = 0.3;
 /// Least variance over ψ that an image's errors are taken to have.
 const LEAST_SURPRISE: f32 = 0.01;
 
@@ -275,7 +277,7 @@ impl Renderer {
         let Refine {
             proximity,
             last_proximity,
-            doubt: weight,
+            doubt: disbelief,
             ..
         } = self.settings.refine;
         let pattern = &self.description.patterns[measurement.pattern_set];
@@ -283,15 +285,18 @@ impl Renderer {
         let (at, power) = PROXIMITY_AT;
         let level = (at * pixels as f32 / readings as f32).powf(power);
         let believed = |left: &[f32]| -> Vec<f32> {
-            if weight == 0.0 {
+            if disbelief == 0.0 {
                 return vec![1.0; pixels];
             }
             let doubt = doubt(pattern, self.description.cols, left);
-            doubt.iter().map(|d| 1.0 / (1.0 + weight * d)).collect()
+            doubt.iter().map(|d| 1.0 / (1.0 + disbelief * d)).collect()
         };
-        let own = believed(&self.left(&first.x, y, measurement));
+        let left = self.left(&first.x, y, measurement);
+        let own = believed(&left);
+        let usual = (USUAL_SURPRISE / self.surprise(&left, measurement)).sqrt();
+        let weight = level * proximity * usual.min(1.0);
         let values = first.precision.iter().zip(own.iter().cycle());
-        let mut pull: Vec<f32> = values.map(|(p, own)| level * proximity * own * p).collect();
+        let mut pull: Vec<f32> = values.map(|(p, own)| weight * own * p).collect();
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
             let level = level * last_proximity / self.surprise(&left, measurement);
