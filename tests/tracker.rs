@@ -114,6 +114,30 @@ fn missing_readings_are_left_out() {
 }
 
 #[test]
+fn a_flat_reading_lost_on_a_track_hardly_matters() {
+    let prior = Prior::embedded().unwrap();
+    let mut tracker = tracker(&prior);
+    let sensor = Arc::clone(tracker.description());
+    let mut recovered = RangeImage::default();
+    let mut last_rmse = |lost: &[u32]| {
+        tracker.forget();
+        let mut last = f32::NAN;
+        for index in 0..6 {
+            let (truth, mut measurement) = frame(&sensor, 2, index);
+            if index > 3 {
+                measurement.missing = lost.to_vec();
+            }
+            tracker.recover(&measurement, &mut recovered).unwrap();
+            last = rmse(&recovered, &truth);
+        }
+        last
+    };
+    let whole = last_rmse(&[]);
+    let partial = last_rmse(&[0]); // row 0 of the transform in channel 0
+    assert!(partial < 1.1 * whole, "{partial} m against {whole} m");
+}
+
+#[test]
 fn what_a_sensor_calls_1_is_its_own_affair() {
     let prior = Prior::embedded().unwrap();
     let mut plain = tracker(&prior);

@@ -16,6 +16,8 @@ const STEPS: usize = 60;
 const ENOUGH: f32 = 1e-4;
 /// Share of a frame's own readings in how returns spread, on a track.
 const SPREAD_SHARE: f32 = 0.3;
+/// The same where the mean is guessed, in logarithms.
+const GUESS_SHARE: f32 = 0.1;
 /// Least share of what all readings see of the mean that those present must see to speak for it.
 const LEAST_SEEN: f32 = 0.5;
 /// Greatest error of a mean, over the spread of returns, that speaks for it: squared, and were pixels independent.
@@ -42,13 +44,27 @@ pub(super) struct Sight {
 pub(super) struct Brightness {
     /// mean, > 0, where readings tell it
     mean: Option<f32>,
+    /// whether a channel did not tell its share of the mean
+    guessed: bool,
     /// root mean square, > 0
     pub(super) rms: f32,
 }
 
 impl Brightness {
     /// After `last`: the mean counts as it is read, but how returns spread about it is badly told by few readings.
+    /// A guess counts little beside what the frames before have told.
     pub(super) fn after(self, last: Self) -> Self {
+        if self.guessed {
+            let towards = |last: f32, now: f32| last * (now / last).powf(GUESS_SHARE);
+            return Self {
+                mean: last
+                    .mean
+                    .zip(self.mean)
+                    .map(|(last, now)| towards(last, now)),
+                rms: towards(last.rms, self.rms),
+                ..self
+            };
+        }
         let blend = |last: f32, now: f32| (last + SPREAD_SHARE * (now - last)).sqrt();
         let rms = match (last.mean, self.mean) {
             (Some(before), Some(now)) => {
@@ -188,7 +204,8 @@ pub(super) fn brightness(
     sight: &Sight,
     noise: &[f32],
 ) -> Option<Brightness> {
-    let mean = mean_return(measurement, operator, sight, noise);
+    let (mean, guessed) = mean_return(measurement, operator, sight, noise).unzip();
+    let guessed = guessed.unwrap_or(false);
     let (readings, channels) = (sight.flat.len(), noise.len().isqrt());
     let mut whole = vec![true; readings]; // in every channel
     measurement
@@ -214,18 +231,17 @@ pub(super) fn brightness(
         None => return None,
     };
     let rms = square.sqrt();
-    rms.is_normal().then_some(Brightness { mean, rms })
+    rms.is_normal().then_some(Brightness { mean, guessed, rms })
 }
 
-/// Mean return over all pixels, > 0, from a measurement under `operator`, whose sight is `sight`.
-///
-/// A channel that does not tell is taken to be as bright, beside those that do, as its other readings are strong.
+/// Mean return over all pixels, > 0, from a measurement under `operator`, whose sight is `sight`, and whether part of it is
+/// a guess: a channel that does not tell is taken to be as bright, beside those that do, as its other readings are strong.
 fn mean_return(
     measurement: &Measurement,
     operator: &dyn Operator,
     sight: &Sight,
     noise: &[f32],
-) -> Option<f32> {
+) -> Option<(f32, bool)> {
     let weights = sight.mean.as_slice();
     let (readings, channels) = (weights.len(), noise.len().isqrt());
     let greatest = weights
@@ -238,6 +254,7 @@ fn mean_return(
         .for_each(|&i| present[i as usize] = false);
     let (mut total, mut variance) = (0.0, 0.0);
     let (mut strength, mut strength_seen) = (0.0, 0.0);
+    let mut guessed = false;
     for g in 0..channels {
         let at = g * readings..(g + 1) * readings;
         let (present, y) = (&present[at.clone()], &measurement.y[at]);
@@ -255,6 +272,7 @@ fn mean_return(
             (masked.0.as_slice(), masked.1)
         };
         if seen < LEAST_SEEN * sight.seen {
+            guessed = true;
             continue;
         }
         let told = weights.iter().zip(y).filter(|(t, _)| **t != 0.0);
@@ -270,7 +288,7 @@ fn mean_return(
     }
     let least = (measurement.gain * variance).sqrt(); // darker than its noise nothing is told apart
     let value = total.max(least).max(f32::MIN_POSITIVE);
-    value.is_finite().then_some(value)
+    value.is_finite().then_some((value, guessed))
 }
 
 #[cfg(test)]
@@ -401,8 +419,10 @@ mod tests {
             )
         };
         let flat = hadamard.rows().iter().position(|r| *r == 0).unwrap() as u32;
-        let whole = read(vec![]).unwrap();
-        let half = read(vec![flat]).unwrap(); // channel 0 does not tell
+        let (whole, guessed) = read(vec![]).unwrap();
+        assert!(!guessed);
+        let (half, guessed) = read(vec![flat]).unwrap(); // channel 0 does not tell
+        assert!(guessed);
         assert!((half / whole - 1.0).abs() < 1e-4, "{whole} {half}");
         assert_eq!(read(vec![flat, 8 + flat]), None);
     }
