@@ -5,6 +5,7 @@ mod brightness;
 mod cold;
 mod error;
 mod fuse;
+mod gauge;
 mod health;
 mod instance;
 mod lasso;

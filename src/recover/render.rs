@@ -1,5 +1,6 @@
 //! From an estimate to an image.
 
+use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
 use super::linear::split;
 use super::method::{Method, Refine};
@@ -7,14 +8,11 @@ use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
 use super::sigma::{Evidence, Sampler};
 use super::track::without;
-use super::variation::{State, Terms, norm};
+use super::variation::{State, Terms};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Activations;
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
-
-/// m/n at which proximities are given, and the power of m/n that they fall with.
-const PROXIMITY_AT: (f32, f32) = (0.02, 1.1);
 
 /// Least variance over ψ that an image's errors are taken to have.
 const LEAST_SURPRISE: f32 = 0.01;
@@ -35,15 +33,6 @@ pub struct Renderer {
     gauges: Vec<Option<Gauge>>,
     /// where refinement stands, at the sensor's own scale
     state: State,
-}
-
-/// What refinement needs to know of a pattern set.
-#[derive(Clone, Debug)]
-struct Gauge {
-    /// largest singular value squared
-    norm: f32,
-    /// variance that ψ puts on each reading, (J·m)
-    energy: Vec<f32>,
 }
 
 /// A first image.
@@ -99,11 +88,13 @@ impl Renderer {
         }
         let scale = estimate.scale;
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let gauge = self.gauges[measurement.pattern_set].get_or_insert_with(|| Gauge {
-            norm: norm(pattern),
-            energy: self.model.rest.energy(pattern),
-        });
+        let gauge = self.gauges[measurement.pattern_set]
+            .get_or_insert_with(|| Gauge::new(&self.model.rest, pattern));
         let norm = gauge.norm;
+        let level = match &estimate.source {
+            Source::Latent { .. } => gauge.level(),
+            Source::Image(_) | Source::Blank => gauge.even_level(),
+        };
         let y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
         let mut last = None;
@@ -132,7 +123,7 @@ impl Renderer {
                 &mut first,
                 last.as_deref()
                     .map(|last| (last, self.surprise(measurement, &y, last))),
-                pattern.shape(),
+                &level,
             );
             let gain = measurement.gain / (scale * scale);
             let noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
@@ -265,25 +256,19 @@ impl Renderer {
         (found / expected).max(LEAST_SURPRISE)
     }
 
-    /// Γ, (J·n), of a first image, which the refined frame before draws nearer: `last`, and how many times ψ its errors vary.
-    fn pull(
-        &self,
-        first: &mut First,
-        last: Option<(&[f32], f32)>,
-        (readings, pixels): (usize, usize),
-    ) -> Vec<f32> {
+    /// Γ, (J·n), of a first image, `level` that of each pixel, (n), which the refined frame before draws nearer: `last`, and how many times ψ its errors vary.
+    fn pull(&self, first: &mut First, last: Option<(&[f32], f32)>, level: &[f32]) -> Vec<f32> {
         let Refine {
             proximity,
             last_proximity,
             ..
         } = self.settings.refine;
-        let (at, power) = PROXIMITY_AT;
-        let level = (at * pixels as f32 / readings as f32).powf(power);
-        let own = level * proximity;
-        let mut pull: Vec<f32> = first.precision.iter().map(|p| own * p).collect();
+        let precisions = first.precision.iter().zip(level.iter().cycle());
+        let mut pull: Vec<f32> = precisions.map(|(p, level)| level * proximity * p).collect();
         if let Some((last, surprise)) = last.filter(|_| last_proximity > 0.0) {
             let values = first.x.iter_mut().zip(&mut pull).zip(last);
-            for (((x, pull), last), psi) in values.zip(self.variance.iter()) {
+            let weights = self.variance.iter().zip(level.iter().cycle());
+            for (((x, pull), last), (psi, level)) in values.zip(weights) {
                 let other = level * last_proximity / (surprise * psi);
                 *x = (*pull * *x + other * last) / (*pull + other);
                 *pull += other;
