@@ -31,7 +31,7 @@ pub struct Refine {
     pub variation: f32,
     /// difference, over that return, at which its weight in TV has halved; 0 weighs all alike
     pub edge: f32,
-    /// γ at m/n = 2 %: Γ = γ (2 % · n/m)^1.1 / (e²ψ (w + w₀)) of each pixel
+    /// γ at m/n = 2 %: Γ = γ (2 % · n/m)^1.1 / (e²ψ (w + w₀)) of each pixel, and no less than γ of a pixel that no reading sees
     pub proximity: f32,
     /// w₀: how far even a dark pixel may leave x₀
     pub freedom: f32,

@@ -6,6 +6,7 @@ mod cold;
 mod doubt;
 mod error;
 mod fuse;
+mod gauge;
 mod health;
 mod innovation;
 mod instance;

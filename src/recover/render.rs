@@ -1,6 +1,7 @@
 //! From an estimate to an image.
 
 use super::doubt::doubt;
+use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
 use super::linear::split;
 use super::method::{Method, Refine};
@@ -8,14 +9,11 @@ use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
 use super::sigma::{Evidence, Sampler};
 use super::track::without;
-use super::variation::{State, Terms, norm};
+use super::variation::{State, Terms};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Activations;
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
-
-/// m/n at which proximities are given, and the power of m/n that they fall with.
-const PROXIMITY_AT: (f32, f32) = (0.02, 1.1);
 
 /// Energy that x₀ may leave of the readings over what ψ puts on them; where it leaves more, the prior knows no such scene.
 const USUAL_SURPRISE: f32 = 0.3;
@@ -38,15 +36,6 @@ pub struct Renderer {
     gauges: Vec<Option<Gauge>>,
     /// where refinement stands, at the sensor's own scale
     state: State,
-}
-
-/// What refinement needs to know of a pattern set.
-#[derive(Clone, Debug)]
-struct Gauge {
-    /// largest singular value squared
-    norm: f32,
-    /// variance that ψ puts on each reading, (J·m)
-    energy: Vec<f32>,
 }
 
 /// A first image.
@@ -102,10 +91,8 @@ impl Renderer {
         }
         let scale = estimate.scale;
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let gauge = self.gauges[measurement.pattern_set].get_or_insert_with(|| Gauge {
-            norm: norm(pattern),
-            energy: self.model.rest.energy(pattern),
-        });
+        let gauge = self.gauges[measurement.pattern_set]
+            .get_or_insert_with(|| Gauge::new(&self.model.rest, pattern));
         let norm = gauge.norm;
         let y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
@@ -265,6 +252,17 @@ impl Renderer {
         (found / (usual.iter().sum::<f32>() - missed)).max(LEAST_SURPRISE)
     }
 
+    /// How far each pixel is to be believed that leaves so much of the readings, in (0, 1], (n).
+    fn belief(&self, left: &[f32], measurement: &Measurement) -> Vec<f32> {
+        let pattern = &self.description.patterns[measurement.pattern_set];
+        let disbelief = self.settings.refine.doubt;
+        if disbelief == 0.0 {
+            return vec![1.0; pattern.shape().1];
+        }
+        let doubt = doubt(pattern, self.description.cols, left);
+        doubt.iter().map(|d| 1.0 / (1.0 + disbelief * d)).collect()
+    }
+
     /// Γ, (J·n), of a first image, which the refined frame before, `last`, draws nearer; each counts less where the
     /// readings contradict it.
     fn pull(
@@ -277,34 +275,30 @@ impl Renderer {
         let Refine {
             proximity,
             last_proximity,
-            doubt: disbelief,
             ..
         } = self.settings.refine;
-        let pattern = &self.description.patterns[measurement.pattern_set];
-        let (readings, pixels) = pattern.shape();
-        let (at, power) = PROXIMITY_AT;
-        let level = (at * pixels as f32 / readings as f32).powf(power);
-        let believed = |left: &[f32]| -> Vec<f32> {
-            if disbelief == 0.0 {
-                return vec![1.0; pixels];
-            }
-            let doubt = doubt(pattern, self.description.cols, left);
-            doubt.iter().map(|d| 1.0 / (1.0 + disbelief * d)).collect()
+        let level = match &self.gauges[measurement.pattern_set] {
+            Some(gauge) if first.trust.is_empty() => &gauge.even_level,
+            Some(gauge) => &gauge.level,
+            None => return first.precision.clone(),
         };
         let left = self.left(&first.x, y, measurement);
-        let own = believed(&left);
+        let own = self.belief(&left, measurement);
         let usual = (USUAL_SURPRISE / self.surprise(&left, measurement)).sqrt();
-        let weight = level * proximity * usual.min(1.0);
-        let values = first.precision.iter().zip(own.iter().cycle());
-        let mut pull: Vec<f32> = values.map(|(p, own)| weight * own * p).collect();
+        let weight = proximity * usual.min(1.0);
+        let own = own.iter().zip(level).cycle();
+        let values = first.precision.iter().zip(own);
+        let mut pull: Vec<f32> = values
+            .map(|(p, (believed, level))| weight * level * believed * p)
+            .collect();
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
-            let level = level * last_proximity / self.surprise(&left, measurement);
-            let other = believed(&left);
-            let other = other.iter().cycle().zip(self.variance.iter());
+            let weight = last_proximity / self.surprise(&left, measurement);
+            let other = self.belief(&left, measurement);
+            let other = other.iter().zip(level).cycle().zip(self.variance.iter());
             let values = first.x.iter_mut().zip(&mut pull).zip(last).zip(other);
-            for (((x, pull), last), (believed, psi)) in values {
-                let other = level * believed / psi;
+            for (((x, pull), last), ((believed, level), psi)) in values {
+                let other = weight * level * believed / psi;
                 *x = (*pull * *x + other * last) / (*pull + other);
                 *pull += other;
             }
