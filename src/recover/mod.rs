@@ -4,6 +4,7 @@ mod belief;
 mod brightness;
 mod cold;
 mod error;
+mod forward;
 mod fuse;
 mod health;
 mod instance;
@@ -24,6 +25,7 @@ mod variation;
 mod whiten;
 
 pub use error::{MeasurementError, TrackerError};
+pub use forward::Forward;
 pub use instance::{Data, Descent, Instance, InstanceError, Inverse};
 pub use method::{Lasso, Method, PRESETS, Refine};
 pub use model::{ErrorModel, Model};
