@@ -32,6 +32,7 @@
 //! | [`pipeline`] | threads and queues around trackers: [`pipeline::Pipeline`] is the streaming entry |
 //! | `serve` | the same over gRPC (feature `serve`) |
 //! | [`metrics`], [`eval`], [`report`] | errors, how good recovery is, pictures |
+//! | [`bench`] | how fast it is |
 //!
 //! # What always holds
 //!
@@ -46,6 +47,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod bench;
 pub mod clock;
 pub mod dataset;
 pub mod eval;

@@ -6,8 +6,20 @@ mod cli;
 mod config;
 
 use clap::Parser;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+
+/// Counts allocations, for `relucent bench`.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Allocations of the process until now; those that only grew what was there count too.
+pub(crate) fn allocations() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.allocations + stats.reallocations) as u64
+}
 
 /// Exit code where a log was cut or damaged, and was used as far as it goes.
 const INCOMPLETE: u8 = 3;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, its floor, and the rooms beside it or below that it may know; floors 3 and 4 know everything below them.
-const ROOMS: [(&str, u8, &[&str]); 17] = [
+const ROOMS: [(&str, u8, &[&str]); 18] = [
     ("clock", 0, &[]),
     ("frame", 0, &[]),
     ("sensing", 1, &["clock", "frame"]),
@@ -23,6 +23,7 @@ const ROOMS: [(&str, u8, &[&str]); 17] = [
     ("pipeline", 3, &[]),
     ("serve", 3, &[]),
     ("eval", 3, &[]),
+    ("bench", 3, &[]),
     ("report", 3, &[]),
     ("train", 3, &[]),
     ("cli", 4, &["config"]),

@@ -2,6 +2,11 @@
 
 mod bars;
 mod base64;
+mod bench;
+mod bench_figures;
+mod bench_page;
+mod bench_plot;
+mod bench_show;
 mod comparison;
 mod demo;
 mod detail;
@@ -57,6 +62,7 @@ enum Command {
     #[cfg(feature = "serve")]
     Send(send::Send),
     Info(info::Info),
+    Bench(bench::Bench),
     Eval(eval::Eval),
     Landscape(landscape::Landscape),
     Obstacles(obstacles::Obstacles),
@@ -75,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         #[cfg(feature = "serve")]
         Command::Send(command) => command.run(),
         Command::Info(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Landscape(command) => command.run(),
         Command::Obstacles(command) => command.run(),

@@ -12,7 +12,7 @@ use std::fmt::Write;
 /// m/n of the plot of times, of the table of families and of the examples, or what is nearest to it.
 pub(super) const FRACTION: f64 = 0.05;
 
-const CSS: &str = "\
+pub(super) const CSS: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1340px;margin:2em auto;padding:0 1em}\
 h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #ddd}\
 table{border-collapse:collapse;font-size:13px;margin:1em 0;display:block;overflow-x:auto}\
@@ -273,7 +273,11 @@ fn nearest(rows: &[MethodRow]) -> (f64, f64) {
 }
 
 /// A table, in each column but the first the cell that starts with the least number bold, where any does.
-fn table(page: &mut String, head: &[String], lines: &[Vec<String>]) -> anyhow::Result<()> {
+pub(super) fn table(
+    page: &mut String,
+    head: &[String],
+    lines: &[Vec<String>],
+) -> anyhow::Result<()> {
     let number = |cell: &str| cell.split(" (").next().and_then(|n| n.parse::<f64>().ok());
     let least = |column: usize| {
         let values = lines
@@ -302,7 +306,7 @@ fn table(page: &mut String, head: &[String], lines: &[Vec<String>]) -> anyhow::R
 }
 
 /// Text as HTML shows it.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

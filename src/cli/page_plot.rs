@@ -10,8 +10,8 @@ use std::ops::Range;
 
 const SIZE: (u32, u32) = (640, 420);
 
-type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// A logarithmic axis over positive values, with ticks of its own.
@@ -112,7 +112,7 @@ fn position(rows: &[MethodRow], method: &str) -> usize {
     methods.position(|(name, _)| name == method).unwrap_or(0)
 }
 
-fn svg(draw: impl FnOnce(&Panel<'_>) -> Drawn) -> anyhow::Result<String> {
+pub(super) fn svg(draw: impl FnOnce(&Panel<'_>) -> Drawn) -> anyhow::Result<String> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();

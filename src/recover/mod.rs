@@ -5,6 +5,7 @@ mod brightness;
 mod cold;
 mod doubt;
 mod error;
+mod forward;
 mod fuse;
 mod gauge;
 mod health;
@@ -28,6 +29,7 @@ mod variation;
 mod whiten;
 
 pub use error::{MeasurementError, TrackerError};
+pub use forward::Forward;
 pub use instance::{Data, Descent, Instance, InstanceError, Inverse};
 pub use method::{Lasso, Method, PRESETS, Refine};
 pub use model::{ErrorModel, Model};

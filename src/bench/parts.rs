@@ -1,0 +1,254 @@
+//! Recovery on its own, without pipeline, and the physical floors beside it.
+
+use super::{BenchError, Spread, Workload};
+use crate::clock::{Clock, Monotonic};
+use crate::frame::{Measurement, RangeImage};
+use crate::metrics::median;
+use crate::prior::{Head, Prior};
+use crate::recover::{Forward, Model, Refine, Renderer, Report, Settings, Tracker};
+use serde::Serialize;
+use std::hint::black_box;
+use std::sync::Arc;
+
+/// Frames that come before those that are measured: twice through as many pattern sets as anyone shows.
+const LEAD_IN: u64 = 16;
+/// Warm frames, then cold ones, that are measured.
+const FRAMES: (u64, u64) = (64, 16);
+/// Frames after which a renderer knows its pattern sets.
+const SETTLING: usize = 8;
+/// Passes of which the median is taken.
+const PASSES: usize = 200;
+/// The same of passes over the whole last layer.
+const LONG_PASSES: usize = 20;
+
+/// What one thread needs, µs where nothing else is said.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Parts {
+    /// R·φ(u): one forward pass in measurement space, see [`Forward`]
+    pub forward_us: f64,
+    /// the weights that it reads, summed up
+    pub forward_stream_us: f64,
+    /// the last layer's weights, (J·n × H), read once from memory and summed up
+    pub stream_us: f64,
+    /// as many of them as belong to features that are not 0
+    pub stream_active_us: f64,
+    /// bytes of the last layer's weights
+    pub stream_bytes: usize,
+    /// share of features that are not 0, over warm frames
+    pub active: f64,
+    /// solving, of frames that know the frame before
+    pub warm_solve_us: Spread,
+    /// from the code to the image x₀, of the same frames, without refinement
+    pub render_us: Spread,
+    /// refinement on top of it
+    pub refine_us: Spread,
+    /// solving, of frames that do not, by pattern sets that are known
+    pub cold_solve_us: Spread,
+    /// linear systems solved by such frames, median
+    pub cold_iterations: f64,
+    /// preparing a pattern set at its first frame, or at a new noise level
+    pub prepare_us: Option<Spread>,
+    /// allocations of a warm [`Tracker::recover`], refinement included, where somebody counts them
+    pub allocations_per_frame: Option<f64>,
+}
+
+impl Parts {
+    /// Measured on the workload's first sensor.
+    ///
+    /// # Errors
+    /// Where its frames cannot be recovered.
+    pub fn measure(
+        prior: &Prior,
+        settings: &Settings,
+        workload: &Workload,
+        allocations: Option<fn() -> u64>,
+    ) -> Result<Self, BenchError> {
+        let sensor = workload.sensor(0).description;
+        let model = Arc::new(Model::new(prior, settings.error));
+        let shared = Arc::clone(&model);
+        let clock = Monotonic::default();
+        let tracker =
+            Tracker::with_model(Arc::clone(&sensor), prior, shared, settings.clone(), clock)?;
+        let mut alone = Alone {
+            tracker,
+            workload,
+            settings,
+            image: RangeImage::default(),
+        };
+        let first = alone.recover(0..LEAD_IN)?;
+        let count = || allocations.map(|count| count());
+        let warm = alone.measurements(LEAD_IN..LEAD_IN + FRAMES.0)?;
+        let mut reports = Vec::with_capacity(warm.len());
+        let before = count();
+        for measurement in &warm {
+            reports.push(alone.tracker.recover(measurement, &mut alone.image)?);
+        }
+        let allocated = count().zip(before).map(|(after, before)| after - before);
+        let next = LEAD_IN + FRAMES.0;
+        let (render_us, refine_us) = alone.render(prior, &model, next..next + FRAMES.0)?;
+        let next = next + FRAMES.0;
+        let mut cold = vec![];
+        for frame in next..next + FRAMES.1 {
+            alone.tracker.forget();
+            cold.extend(alone.recover(frame..frame + 1)?);
+        }
+        let solve = |reports: &[Report]| {
+            let spread = Spread::of(reports.iter().map(|r| r.timing.solve_ns as f64 * 1e-3));
+            spread.ok_or(BenchError::Empty { found: "no frame" })
+        };
+        let codes: Vec<&[f32]> = reports.iter().map(|r| &*r.code).collect();
+        let floor = Floor::measure(&alone, model, &codes, &clock);
+        let (stream_us, stream_active_us, stream_bytes) = stream(prior, floor.active, &clock);
+        let prepared = first.iter().map(|r| r.timing.prepare_ns as f64 * 1e-3);
+        Ok(Self {
+            forward_us: floor.forward_us,
+            forward_stream_us: floor.stream_us,
+            stream_us,
+            stream_active_us,
+            stream_bytes,
+            active: floor.active,
+            warm_solve_us: solve(&reports)?,
+            render_us,
+            refine_us,
+            cold_solve_us: solve(&cold)?,
+            cold_iterations: median(cold.iter().map(|r| r.iterations as f64).collect())
+                .unwrap_or(0.0),
+            prepare_us: Spread::of(prepared.take(sensor.patterns.len())),
+            allocations_per_frame: allocated.map(|a| a as f64 / warm.len() as f64),
+        })
+    }
+}
+
+/// A tracker and what its sensor sends.
+struct Alone<'a> {
+    tracker: Tracker<Monotonic>,
+    workload: &'a Workload,
+    settings: &'a Settings,
+    image: RangeImage,
+}
+
+impl Alone<'_> {
+    fn measurements(&self, frames: std::ops::Range<u64>) -> Result<Vec<Measurement>, BenchError> {
+        frames
+            .map(|frame| self.workload.measurement(0, frame))
+            .collect()
+    }
+
+    fn recover(&mut self, frames: std::ops::Range<u64>) -> Result<Vec<Report>, BenchError> {
+        let measurements = self.measurements(frames)?;
+        let recover = |m| Ok(self.tracker.recover(m, &mut self.image)?);
+        measurements.iter().map(recover).collect()
+    }
+
+    /// Times of rendering without refinement, and of what refinement adds, µs.
+    fn render(
+        &mut self,
+        prior: &Prior,
+        model: &Arc<Model>,
+        frames: std::ops::Range<u64>,
+    ) -> Result<(Spread, Spread), BenchError> {
+        let plain = Settings {
+            refine: Refine::NONE,
+            ..self.settings.clone()
+        };
+        let sensor = Arc::clone(self.tracker.description());
+        let clock = Monotonic::default();
+        let plain = Tracker::with_model(sensor, prior, Arc::clone(model), plain, clock)?;
+        let (mut plain, mut whole) = (plain.renderer().clone(), self.tracker.renderer().clone());
+        let (mut render, mut refine) = (vec![], vec![]);
+        for measurement in &self.measurements(frames)? {
+            let estimate = self.tracker.estimate(measurement)?;
+            let mut time = |renderer: &mut Renderer| {
+                let began = clock.now_ns();
+                renderer.render(&estimate, measurement, &mut self.image);
+                (clock.now_ns() - began) as f64 * 1e-3
+            };
+            let (without, with) = (time(&mut plain), time(&mut whole));
+            render.push(without);
+            refine.push(with - without);
+        }
+        Spread::of(render.into_iter().skip(SETTLING))
+            .zip(Spread::of(refine.into_iter().skip(SETTLING)))
+            .ok_or(BenchError::Empty { found: "no frame" })
+    }
+}
+
+/// The floor of solving.
+struct Floor {
+    forward_us: f64,
+    stream_us: f64,
+    active: f64,
+}
+
+impl Floor {
+    /// Over codes of frames that were recovered; all 0 where these have none.
+    fn measure(alone: &Alone<'_>, model: Arc<Model>, codes: &[&[f32]], clock: &Monotonic) -> Self {
+        let features = model.feature_len() as f64;
+        let sensor = alone.tracker.description();
+        let gain = alone.workload.measurement(0, 0).map_or(1.0, |m| m.gain);
+        let forward = Forward::new(sensor, model, 0, gain);
+        let solved = codes.first().is_some_and(|code| !code.is_empty());
+        let Some(mut forward) = forward.filter(|_| solved) else {
+            return Self {
+                forward_us: 0.0,
+                stream_us: 0.0,
+                active: 0.0,
+            };
+        };
+        let mut codes = codes.iter().cycle();
+        let (mut active, mut read) = (0, 0);
+        let forward_us = typical_us(PASSES, clock, || {
+            if let Some(code) = codes.next() {
+                black_box(forward.apply(code));
+            }
+            active += forward.active();
+            read += forward.weights_read();
+        });
+        let weights = vec![1.0f32; read / PASSES];
+        Self {
+            forward_us,
+            stream_us: typical_us(PASSES, clock, || {
+                black_box(sum(black_box(&weights)));
+            }),
+            active: active as f64 / PASSES as f64 / features,
+        }
+    }
+}
+
+/// Time to sum up the last layer's weights, and as many as a share of them; bytes of all.
+fn stream(prior: &Prior, share: f64, clock: &Monotonic) -> (f64, f64, usize) {
+    let Head::Affine(head) = &prior.decoder.head else {
+        return (0.0, 0.0, 0);
+    };
+    let weights = head.weight.data();
+    let some = &weights[..(weights.len() as f64 * share).round() as usize];
+    let time = |weights: &[f32]| {
+        typical_us(LONG_PASSES, clock, || {
+            black_box(sum(black_box(weights)));
+        })
+    };
+    (time(weights), time(some), size_of_val(weights))
+}
+
+/// Median time of a pass, µs.
+fn typical_us(passes: usize, clock: &Monotonic, mut pass: impl FnMut()) -> f64 {
+    let times = (0..passes).map(|_| {
+        let began = clock.now_ns();
+        pass();
+        (clock.now_ns() - began) as f64 * 1e-3
+    });
+    median(times.collect()).unwrap_or(0.0)
+}
+
+/// Σ v, in partial sums that the compiler keeps in vector registers: as fast as values come from memory.
+fn sum(values: &[f32]) -> f32 {
+    const LANES: usize = 32;
+    let mut partial = [0.0f32; LANES];
+    let mut chunks = values.chunks_exact(LANES);
+    for chunk in chunks.by_ref() {
+        for (partial, v) in partial.iter_mut().zip(chunk) {
+            *partial += v;
+        }
+    }
+    partial.iter().chain(chunks.remainder()).sum()
+}
