@@ -95,7 +95,9 @@ impl Renderer {
             Source::Latent { .. } => gauge.level(),
             Source::Image(_) | Source::Blank => gauge.even_level(),
         };
-        let y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
+        let mut y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
+        let negative = estimate.signs.negative.iter();
+        negative.for_each(|&i| y[i as usize] = -y[i as usize]);
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
         let mut last = None;
         if warm {
@@ -126,7 +128,10 @@ impl Renderer {
                 &level,
             );
             let gain = measurement.gain / (scale * scale);
-            let noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+            let mut noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+            let diagonal = noise.iter_mut().step_by(self.description.channels() + 1);
+            let signs = diagonal.zip(&estimate.signs.variance);
+            signs.for_each(|(noise, variance)| *noise += variance);
             let terms = Terms {
                 operator: pattern,
                 norm,

@@ -5,7 +5,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::imperfections::{Imperfections, rolled};
 use super::photons::PhotonCounting;
-use super::sensor::readings_of;
+use super::sensor::{detect, readings_of};
 use crate::frame::{Measurement, RangeImage};
 use crate::sensing::{DescriptionError, HistogramError, Operator, SensorDescription};
 
@@ -205,6 +205,7 @@ impl VirtualSensor {
             noise => self.measure_gaussian(noise, set, images, rng),
         };
         self.imperfections.scale(&mut y, rng);
+        detect(self.description.data, &mut y);
         let missing = self.imperfections.lose(&mut y, rng);
         Ok(Measurement {
             pattern_set: set,
