@@ -6,7 +6,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use relucent::frame::{Knots, Measurement, RangeImage};
 use relucent::sensing::{
-    Binning, Dense, Fourier, Hadamard, HistogramError, Mask, Operator, Pattern, SensorDescription,
+    Binning, Data, Dense, Fourier, Hadamard, HistogramError, Mask, Operator, Pattern,
+    SensorDescription,
 };
 use relucent::sim::{DetectorError, Noise, PhotonCounting, VirtualSensor};
 
@@ -28,6 +29,7 @@ fn description(range_power: u8) -> SensorDescription {
         noise: vec![2.0, 0.6, 0.0, 0.6, 1.0, -0.3, 0.0, -0.3, 3.0],
         s_min: 0.01,
         range_power,
+        data: Data::Linear,
     }
 }
 

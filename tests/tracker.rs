@@ -121,7 +121,7 @@ fn a_flat_reading_lost_on_a_track_hardly_matters() {
     let mut recovered = RangeImage::default();
     let mut last_rmse = |lost: &[u32]| {
         tracker.forget();
-        let mut last = f32::NAN;
+        let mut last = f64::NAN;
         for index in 0..6 {
             let (truth, mut measurement) = frame(&sensor, 2, index);
             if index > 3 {

@@ -1,6 +1,7 @@
 //! How a virtual sensor measures, on the command line.
 
 use relucent::pipeline::Exposure;
+use relucent::sensing::Data;
 use relucent::sim::Imperfections;
 
 /// The virtual sensor.
@@ -18,6 +19,9 @@ pub(crate) struct ExposureArguments {
     /// Standard deviation of a reading's noise over the first frame's mean |y|
     #[arg(long, default_value_t = 0.005)]
     noise: f32,
+    /// Tell only the magnitudes of readings (phase retrieval)
+    #[arg(long)]
+    magnitudes: bool,
     /// Share of readings that are lost
     #[arg(long, default_value_t = 0.0)]
     missing: f32,
@@ -38,6 +42,10 @@ impl ExposureArguments {
             ratio: self.ratio,
             sets: self.sets,
             noise: self.noise,
+            data: match self.magnitudes {
+                true => Data::Magnitudes,
+                false => Data::Linear,
+            },
             imperfections: Imperfections {
                 gain_error: self.gain_error,
                 misregistered: self.misregistered,

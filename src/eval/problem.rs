@@ -3,7 +3,7 @@
 use super::{EvalError, Options};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
-use crate::sensing::{Blocks, Fourier, Hadamard, Mask, Operator, Pattern, SensorDescription};
+use crate::sensing::{Blocks, Data, Fourier, Hadamard, Mask, Operator, Pattern, SensorDescription};
 use crate::sim::{self, SensorError};
 use rand_chacha::ChaCha8Rng;
 use serde::{Serialize, Serializer};
@@ -29,12 +29,14 @@ pub enum Problem {
     Denoising,
     /// the image from Fourier coefficients, at random and denser near the zero frequency
     Fourier,
+    /// the image from the magnitudes of what random Hadamard patterns read
+    PhaseRetrieval,
 }
 
 /// A name that is no problem's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected one of compressed-sensing, inpainting, super-resolution, denoising, fourier as a problem, got `{got}`"
+    "expected one of compressed-sensing, inpainting, super-resolution, denoising, fourier, phase-retrieval as a problem, got `{got}`"
 )]
 pub struct UnknownProblem {
     /// the name given
@@ -43,12 +45,13 @@ pub struct UnknownProblem {
 
 impl Problem {
     /// Every problem.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CompressedSensing,
         Self::Inpainting,
         Self::SuperResolution,
         Self::Denoising,
         Self::Fourier,
+        Self::PhaseRetrieval,
     ];
 
     /// The problem that a sensor of such patterns poses; all pixels of a mask once are no inpainting.
@@ -70,6 +73,7 @@ impl Problem {
             Self::SuperResolution => "super-resolution",
             Self::Denoising => "denoising",
             Self::Fourier => "fourier",
+            Self::PhaseRetrieval => "phase-retrieval",
         }
     }
 
@@ -82,11 +86,15 @@ impl Problem {
                 fraction: *ratio,
                 shown: shown(readings(ratio)),
                 noise,
+                data: match self {
+                    Self::PhaseRetrieval => Data::Magnitudes,
+                    _ => Data::Linear,
+                },
             });
             cases.collect()
         };
         match self {
-            Self::CompressedSensing => by_ratio(Shown::Hadamard),
+            Self::CompressedSensing | Self::PhaseRetrieval => by_ratio(Shown::Hadamard),
             Self::Inpainting => by_ratio(Shown::Pixels),
             Self::Fourier => by_ratio(Shown::Frequencies),
             Self::SuperResolution => SIDES
@@ -94,6 +102,7 @@ impl Problem {
                     fraction: 1.0 / (side * side) as f64,
                     shown: Shown::Blocks(side),
                     noise,
+                    data: Data::Linear,
                 })
                 .to_vec(),
             Self::Denoising => NOISE_LEVELS
@@ -101,6 +110,7 @@ impl Problem {
                     fraction: 1.0,
                     shown: Shown::All,
                     noise: Noise::OfReturns(level),
+                    data: Data::Linear,
                 })
                 .to_vec(),
         }
@@ -171,6 +181,7 @@ pub(super) struct Case {
     pub(super) fraction: f64,
     shown: Shown,
     noise: Noise,
+    data: Data,
 }
 
 impl Case {
@@ -219,6 +230,7 @@ impl Case {
         let any = sim::describe((rows, cols), &prior.knots, max_range, (1, 1), options.seed)?;
         Ok(SensorDescription {
             patterns: (0..sets).map(pattern).collect::<Result<_, _>>()?,
+            data: self.data,
             ..any
         })
     }
@@ -276,6 +288,7 @@ mod tests {
             Problem::CompressedSensing,
             Problem::Inpainting,
             Problem::Fourier,
+            Problem::PhaseRetrieval,
         ] {
             assert_eq!(shapes(random), [(2, 205)], "{random}");
         }

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::frame::{Geometry, Measurement, RangeImage};
 use crate::journal::{JournalError, Topic, Writer};
 use crate::prior::Prior;
-use crate::sensing::Operator;
+use crate::sensing::{Data, Operator};
 use crate::sim::{self, DetectorError, Imperfections, Noise, SensorError, VirtualSensor};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Exposure {
     pub sets: usize,
     /// standard deviation of a reading's noise over the first frame's mean |y|
     pub noise: f32,
+    /// what readings tell
+    pub data: Data,
     /// how the sensor falls short of its description
     pub imperfections: Imperfections,
     /// seed of patterns and noise
@@ -34,6 +36,7 @@ impl Default for Exposure {
             ratio: 0.05,
             sets: 8,
             noise: 0.005,
+            data: Data::Linear,
             imperfections: Imperfections::default(),
             seed: 1,
         }
@@ -115,6 +118,7 @@ impl VirtualStream {
         let returned = first.returns.iter().zip(&first.valid).filter(|(_, v)| **v);
         let returns: f32 = returned.clone().map(|(s, _)| s).sum();
         let mean_return = returns / returned.count().max(1) as f32;
+        description.data = exposure.data;
         description.s_min = (LEAST_RETURN * mean_return).max(1e-4);
         description
             .noise

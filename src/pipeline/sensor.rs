@@ -3,7 +3,7 @@
 use super::pattern::{self, PatternError};
 use crate::frame::{Geometry, GeometryError, Knots, KnotsError, Measurement};
 use crate::sensing::{
-    Binning, DescriptionError, HistogramError, Operator, Reduction, SensorDescription,
+    self, Binning, DescriptionError, HistogramError, Operator, Reduction, SensorDescription,
 };
 use crate::wire::{self, WireError, v1};
 use std::sync::Arc;
@@ -145,6 +145,10 @@ impl Sensor {
             noise,
             s_min: message.s_min,
             range_power: u8::try_from(message.range_power).unwrap_or(u8::MAX),
+            data: match message.magnitudes {
+                true => sensing::Data::Magnitudes,
+                false => sensing::Data::Linear,
+            },
             knots,
         };
         description.validate()?;
@@ -175,6 +179,7 @@ impl Sensor {
             noise_covariance: wire::pack_f32s(d.noise.iter().copied()),
             s_min: d.s_min,
             range_power: d.range_power.into(),
+            magnitudes: d.data == sensing::Data::Magnitudes,
             pattern_sets: d.patterns.iter().map(pattern::message).collect(),
             histogram: self.histograms.as_ref().map(|h| v1::HistogramBinning {
                 bins: h.binning.bins as u32,
@@ -322,6 +327,7 @@ mod tests {
             noise: vec![1.0, 0.1, 0.1, 1.0],
             s_min: 0.01,
             range_power: 2,
+            data: sensing::Data::Magnitudes,
         };
         let binning = Binning {
             bins: 6,

@@ -1,7 +1,7 @@
 //! What cannot be tracked, and what cannot be used.
 
 use crate::frame::Measurement;
-use crate::sensing::{DescriptionError, Operator, SensorDescription};
+use crate::sensing::{Data, DescriptionError, Operator, SensorDescription};
 
 /// Why a tracker cannot be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -88,6 +88,16 @@ pub enum MeasurementError {
         /// its value
         got: f32,
     },
+    /// a reading below 0 of a sensor that tells magnitudes
+    #[error(
+        "expected magnitudes, each ≥ 0, as the description says, got {got} at position {index}"
+    )]
+    Negative {
+        /// position in y
+        index: usize,
+        /// its value
+        got: f32,
+    },
     /// nothing says how bright the frame is
     #[error(
         "expected, at a first frame, readings that see the mean return, such as the flat pattern's; they are missing"
@@ -146,8 +156,14 @@ pub(super) fn check(
     }
     let mut missing = measurement.missing.iter().peekable();
     for (index, &got) in measurement.y.iter().enumerate() {
-        if missing.next_if(|&&m| m as usize == index).is_none() && !got.is_finite() {
+        if missing.next_if(|&&m| m as usize == index).is_some() {
+            continue;
+        }
+        if !got.is_finite() {
             return Err(MeasurementError::Value { index, got });
+        }
+        if description.data == Data::Magnitudes && got < 0.0 {
+            return Err(MeasurementError::Negative { index, got });
         }
     }
     Ok(())

@@ -44,6 +44,15 @@ impl Fused {
         Some(self.system(model, whitener).shrunk())
     }
 
+    /// The readings, (J·m), of features φ(u) and c.
+    pub(super) fn readings(&self, features: &[f32], error: &[f64]) -> Vec<f32> {
+        let mut readings = self.offset.clone();
+        let error = error.iter().map(|&c| c as f32);
+        let weights = features.iter().copied().chain(error);
+        add_columns(self.matrix.as_ref(), weights, &mut readings);
+        readings
+    }
+
     /// The system behind a whitener, as long as the readings.
     pub(super) fn system(&self, model: &Model, whitener: Whitener) -> System {
         let matrix = whitener.apply_columns(self.matrix.as_ref());
@@ -99,7 +108,7 @@ pub(super) struct System {
     features: usize,
     /// J·m
     readings: usize,
-    whitener: Whitener,
+    pub(super) whitener: Whitener,
     /// M = S₀^(−½) A \[W_d, E Λ^½\], or R of its QR factorisation, (rows × H + q)
     matrix: Mat<f32>,
     /// Q, where there is one, (readings × rows)
@@ -121,7 +130,7 @@ pub(super) struct Readings {
     pub(super) outside: f64,
     /// ỹ, of the readings that count
     pub(super) whitened: Vec<f32>,
-    /// S₀^(−½) b of readings b without a sign, (rows); empty where they have one
+    /// S₀^(−½) b of readings b without a sign, (rows), 0 of those with one; empty where all have one
     pub(super) magnitudes: Vec<f32>,
 }
 
@@ -193,6 +202,11 @@ impl System {
         let mut dual = vec![0.0; self.readings];
         self.whitener.apply_transposed(&mut left, &mut dual);
         dual
+    }
+
+    /// Diagonal of S₀⁻¹, indexed like y, (J·m); 0 where a reading is missing.
+    pub(super) fn precision(&self) -> Vec<f32> {
+        self.whitener.precision(self.readings)
     }
 
     /// χ² of what features φ(u) and c leave of the readings.

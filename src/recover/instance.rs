@@ -7,17 +7,7 @@ use super::model::Model;
 use super::reference::{FirstOrder, Solver};
 use super::solve::{Limits, Problem, Solution};
 use crate::prior::Decoder;
-use crate::sensing::Operator;
-
-/// What readings tell of A x.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Data {
-    /// A x: compressed sensing
-    #[default]
-    Linear,
-    /// |A x|: phase retrieval
-    Magnitudes,
-}
+use crate::sensing::{Data, Operator};
 
 /// Why a generator, patterns and readings make no instance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +79,7 @@ impl Instance {
         }
         let belief = Belief::flat(generator.code_len());
         let model = Model::exact(generator);
-        let system = Fused::new(&model, operator).unmixed(&model, &[1.0], 1.0);
+        let system = Fused::new(&model, operator).unmixed(&model, &[1.0], 1.0, &[]);
         Ok(Self {
             model,
             system: system.ok_or(InstanceError::Patterns)?,
@@ -110,7 +100,7 @@ impl Instance {
             instance: self,
             readings: match data {
                 Data::Linear => self.system.project(y),
-                Data::Magnitudes => self.system.magnitudes(y),
+                Data::Magnitudes => self.system.magnitudes(y, y),
             },
         })
     }

@@ -1,13 +1,13 @@
 //! Linear estimates from second moments: x ≈ x̄ + V s, s ~ N(0, Σ), the closed form of any A.
 
-use super::fuse::{Patterns, symmetric_product};
+use super::fuse::{Patterns, add_columns, symmetric_product};
 use super::rest::{Rest, Spread};
 use super::whiten::Whitener;
 use crate::frame::Measurement;
 use crate::prior::{Matrix, SecondMoments};
 use crate::sensing::Operator;
 use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
+use faer::{Mat, MatRef, Side};
 
 /// The second moments seen through a pattern set.
 #[derive(Clone, Debug)]
@@ -32,6 +32,50 @@ impl Linear {
             offset: patterns.image(&moments.mean),
             spread: Spread::Apart(rest.energy(operator)),
         }
+    }
+
+    /// Mean square of each reading of the images that the moments are of, (J·m).
+    pub(super) fn energy(&self, moments: &SecondMoments) -> Vec<f32> {
+        let mut energy = self.remainder().to_vec();
+        let directions = (0..self.matrix.ncols())
+            .map(|c| (self.matrix.col_as_slice(c), moments.variances[c]))
+            .chain([(self.offset.as_slice(), 1.0)]);
+        for (readings, variance) in directions {
+            let squares = energy.iter_mut().zip(readings);
+            squares.for_each(|(energy, y)| *energy += variance * y * y);
+        }
+        energy
+    }
+
+    /// A V, (J·m × r).
+    pub(super) fn matrix(&self) -> MatRef<'_, f32> {
+        self.matrix.as_ref()
+    }
+
+    /// Variance that what V leaves over puts on each reading, (J·m).
+    pub(super) fn remainder(&self) -> &[f32] {
+        match &self.spread {
+            Spread::Apart(variance) => variance,
+            Spread::Together(_) => &[],
+        }
+    }
+
+    /// A x̄, (J·m).
+    pub(super) fn offset(&self) -> &[f32] {
+        &self.offset
+    }
+
+    /// A E\[x | y\], (J·m).
+    pub(super) fn readings(
+        &self,
+        moments: &SecondMoments,
+        noise: &[f32],
+        measurement: &Measurement,
+    ) -> Option<Vec<f32>> {
+        let scores = self.scores(moments, noise, measurement)?;
+        let mut readings = self.offset.clone();
+        add_columns(self.matrix.as_ref(), scores.into_iter(), &mut readings);
+        Some(readings)
     }
 
     /// ŝ, (r): (Σ⁻¹ + (AV)ᵀ N⁻¹ AV) ŝ = (AV)ᵀ N⁻¹ (y − A x̄). `None` where the noise is not positive definite.

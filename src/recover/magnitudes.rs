@@ -24,7 +24,13 @@ impl Spread {
 impl Fused {
     /// The system whose readings are whitened each by itself and never projected: a mixture of readings has no sign to be
     /// found. `None` where a reading has no noise.
-    pub(super) fn unmixed(&self, model: &Model, noise: &[f32], gain: f32) -> Option<System> {
+    pub(super) fn unmixed(
+        &self,
+        model: &Model,
+        noise: &[f32],
+        gain: f32,
+        missing: &[u32],
+    ) -> Option<System> {
         let channels = noise.len().isqrt();
         let apart = |i: usize| {
             if i.is_multiple_of(channels + 1) {
@@ -35,23 +41,24 @@ impl Fused {
         };
         let noise: Vec<f32> = (0..noise.len()).map(apart).collect();
         let spread = Spread::Apart(self.spread.variance());
-        let whitener = Whitener::new(&spread, &noise, gain, &[])?;
+        let whitener = Whitener::new(&spread, &noise, gain, missing)?;
         Some(self.system(model, whitener))
     }
 }
 
 impl System {
-    /// Whitens readings of which only the magnitude b ≥ 0, (J·m), is known.
+    /// Whitens readings `y`, (J·m), of which only the magnitude is known where `unsure` repeats them; there it is 0 where
+    /// the sign counts.
     ///
     /// # Panics
     /// Where the system mixes readings, see [`Fused::unmixed`].
-    pub(super) fn magnitudes(&self, b: &[f32]) -> Readings {
+    pub(super) fn magnitudes(&self, y: &[f32], unsure: &[f32]) -> Readings {
         assert!(self.basis.is_none(), "readings each by itself");
-        let readings = self.project(b);
-        let magnitudes = readings.y.iter().zip(&self.offset);
+        let mut magnitudes = vec![0.0; self.whitener.len()];
+        self.whitener.apply(unsure, &mut magnitudes);
         Readings {
-            magnitudes: magnitudes.map(|(y, o)| y + o).collect(),
-            ..readings
+            magnitudes,
+            ..self.project(y)
         }
     }
 }

@@ -94,7 +94,9 @@ impl Renderer {
         let gauge = self.gauges[measurement.pattern_set]
             .get_or_insert_with(|| Gauge::new(&self.model.rest, pattern));
         let norm = gauge.norm;
-        let y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
+        let mut y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
+        let negative = estimate.signs.negative.iter();
+        negative.for_each(|&i| y[i as usize] = -y[i as usize]);
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
         let mut last = None;
         if warm {
@@ -120,7 +122,10 @@ impl Renderer {
         } else if self.settings.refine.iterations > 0 {
             let pull = self.pull(&mut first, last.as_deref(), &y, measurement);
             let gain = measurement.gain / (scale * scale);
-            let noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+            let mut noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+            let diagonal = noise.iter_mut().step_by(self.description.channels() + 1);
+            let signs = diagonal.zip(&estimate.signs.variance);
+            signs.for_each(|(noise, variance)| *noise += variance);
             let terms = Terms {
                 operator: pattern,
                 norm,

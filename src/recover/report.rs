@@ -94,7 +94,7 @@ pub enum StartKind {
 pub struct Timing {
     /// preparing the pattern set at this noise level; 0 once it is known
     pub prepare_ns: u64,
-    /// whitening, projecting and solving
+    /// finding signs, where readings have none, whitening, projecting and solving
     pub solve_ns: u64,
     /// from the code to the image
     pub render_ns: u64,
@@ -138,6 +138,18 @@ pub struct Estimate {
     pub source: Source,
     /// what the frame's returns are divided by to be those that the prior knows
     pub scale: f32,
+    /// what was found of readings that are magnitudes
+    pub signs: Signs,
+}
+
+/// Signs found of readings of which only magnitudes are told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signs {
+    /// positions in y of readings taken to be below 0, strictly increasing
+    pub negative: Vec<u32>,
+    /// variance that signs which may be wrong put on a reading of each channel, at the return that the prior knows, (J);
+    /// empty where readings have signs
+    pub variance: Vec<f32>,
 }
 
 /// What a first image x₀ is made from, at the return that the prior knows.

@@ -11,7 +11,7 @@ use super::method::Method;
 use super::model::Model;
 use super::pace::{Pace, TimeConstants};
 use super::render::Renderer;
-use super::report::{Estimate, Report, Settings, Source, StartKind, Timing};
+use super::report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
 use super::solve::{Problem, Solution, StopReason};
 use super::start::{Chosen, Start, blended};
 use crate::clock::Clock;
@@ -20,6 +20,8 @@ use crate::prior::{Activations, Prior};
 use crate::sensing::{Operator, SensorDescription};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+mod unsigned;
 
 /// Systems kept ready at most, beyond one for each pattern set.
 const SPARE_SYSTEMS: usize = 8;
@@ -73,6 +75,8 @@ pub struct Tracker<C> {
     pace: Pace,
     sights: Vec<Option<Sight>>,
     renderer: Renderer,
+    /// signs of readings of each pattern set that are sure, where they were asked for
+    sure: Vec<Option<Arc<[f32]>>>,
 }
 
 impl<C: Clock> Tracker<C> {
@@ -107,6 +111,7 @@ impl<C: Clock> Tracker<C> {
             fused: vec![None; description.patterns.len()],
             linear: vec![None; description.patterns.len()],
             sights: description.patterns.iter().map(|_| None).collect(),
+            sure: vec![None; description.patterns.len()],
             last_brightness: None,
             error_scale: 1.0,
             pace: first_pace(&settings),
@@ -184,10 +189,18 @@ impl<C: Clock> Tracker<C> {
     /// As [`Tracker::recover`].
     pub fn estimate(&mut self, measurement: &Measurement) -> Result<Estimate, MeasurementError> {
         check(&self.description, measurement)?;
+        let arrived = self.clock.now_ns();
+        let signed = self.signed(measurement)?;
         let started = self.clock.now_ns();
+        let signs_ns = started - arrived;
+        let (measurement, signs) = match &signed {
+            Some((measurement, signs)) => (measurement, signs.clone()),
+            None => (measurement, Signs::default()),
+        };
         let (brightness, measurement) = &self.scaled(measurement)?;
         if self.settings.method != Method::Latent {
-            return self.estimate_image(measurement, *brightness, started);
+            let estimate = self.estimate_image(measurement, *brightness, arrived)?;
+            return Ok(Estimate { signs, ..estimate });
         }
         self.ready(measurement.pattern_set, measurement.gain)?;
         let prepared = self.clock.now_ns();
@@ -241,7 +254,7 @@ impl<C: Clock> Tracker<C> {
             ],
             timing: Timing {
                 prepare_ns: prepared - started,
-                solve_ns: self.clock.now_ns() - prepared,
+                solve_ns: self.clock.now_ns() - prepared + signs_ns,
                 render_ns: 0,
             },
         };
@@ -254,6 +267,7 @@ impl<C: Clock> Tracker<C> {
                 draws,
             },
             scale,
+            signs,
         })
     }
 
@@ -303,6 +317,7 @@ impl<C: Clock> Tracker<C> {
             },
             source,
             scale: self.model.scale(brightness),
+            signs: Signs::default(),
         })
     }
 
@@ -317,6 +332,8 @@ impl<C: Clock> Tracker<C> {
         code: &[f32],
     ) -> Result<Option<f64>, MeasurementError> {
         check(&self.description, measurement)?;
+        let signed = self.signed(measurement)?;
+        let measurement = signed.as_ref().map_or(measurement, |(signed, _)| signed);
         let (brightness, measurement) = &self.scaled(measurement)?;
         self.ready(measurement.pattern_set, measurement.gain)?;
         let Some(system) = self.system(measurement.pattern_set, measurement.gain) else {
@@ -352,30 +369,41 @@ impl<C: Clock> Tracker<C> {
         let model = &self.model;
         let sight = self.sights[set]
             .get_or_insert_with(|| Sight::new(&model.rest, model.moments.as_ref(), pattern));
-        let noise = &self.description.noise;
-        let read = brightness(measurement, pattern, sight, noise);
+        let energy = sight.energy;
+        let read = brightness(measurement, pattern, sight, &self.description.noise);
         let brightness = match (read, self.last_brightness) {
             (Some(read), Some(last)) => read.after(last),
             (Some(brightness), None) | (None, Some(brightness)) => brightness,
             (None, None) => return Err(MeasurementError::NoMean),
         };
-        let scale = self.model.scale(brightness);
+        let scaled = self.at_scale(measurement, self.model.scale(brightness), energy)?;
+        Ok((brightness, scaled))
+    }
+
+    /// A measurement at the return that the prior knows, of a frame `scale` times as bright; ψ puts a mean variance of
+    /// `energy` on a reading.
+    fn at_scale(
+        &self,
+        measurement: &Measurement,
+        scale: f32,
+        energy: f32,
+    ) -> Result<Measurement, MeasurementError> {
+        let noise = &self.description.noise;
         let channels = self.description.channels();
         let trace: f32 = noise.iter().step_by(channels + 1).sum();
-        let least = LEAST_NOISE * sight.energy * channels as f32 / trace;
+        let least = LEAST_NOISE * energy * channels as f32 / trace;
         let gain = (measurement.gain / (scale * scale)).max(least);
         if !gain.is_finite() || gain <= 0.0 {
             return Err(MeasurementError::Degenerate {
                 gain: measurement.gain,
             });
         }
-        let scaled = Measurement {
+        Ok(Measurement {
             gain,
             y: measurement.y.iter().map(|y| y / scale).collect(),
             missing: measurement.missing.clone(),
             ..*measurement
-        };
-        Ok((brightness, scaled))
+        })
     }
 
     /// What the frames before say of the next; `None` at the first.

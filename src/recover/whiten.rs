@@ -125,6 +125,19 @@ impl Whitener {
         }
     }
 
+    /// Diagonal of S₀⁻¹, indexed like y, (`len`); 0 where a reading is missing.
+    pub(super) fn precision(&self, len: usize) -> Vec<f32> {
+        let mut out = vec![0.0; len];
+        for Block { rows, factor } in &self.blocks {
+            let mut inverse: Mat<f32> = Mat::identity(rows.len(), rows.len());
+            solve_lower_triangular_in_place(factor.as_ref(), inverse.as_mut(), Par::Seq);
+            for (c, &row) in rows.iter().enumerate() {
+                out[row as usize] = inverse.col_as_slice(c).iter().map(|v| v * v).sum();
+            }
+        }
+        out
+    }
+
     fn parts<'a>(
         &'a self,
         mut w: &'a mut [f32],

@@ -1,6 +1,6 @@
 //! What a client says of its sensor once, before any frame.
 
-use super::{Operator, Pattern};
+use super::{Data, Operator, Pattern};
 use crate::frame::Knots;
 
 /// Everything about a sensor that does not change from frame to frame.
@@ -20,6 +20,8 @@ pub struct SensorDescription {
     pub s_min: f32,
     /// p ∈ {0, 2}: returns are compensated by r^p
     pub range_power: u8,
+    /// what readings tell of A x
+    pub data: Data,
 }
 
 /// Why a description cannot be used.
@@ -191,6 +193,7 @@ mod tests {
             noise: vec![1.0, 0.1, 0.1, 1.0],
             s_min: 0.01,
             range_power: 2,
+            data: Data::Linear,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Floor 1: what the sensor does to a scene.
 
 mod blocks;
+mod data;
 mod dense;
 mod density;
 mod description;
@@ -12,6 +13,7 @@ mod mask;
 mod pattern;
 
 pub use blocks::{Blocks, BlocksError};
+pub use data::Data;
 pub use dense::{Dense, DenseError};
 pub use description::{DescriptionError, SensorDescription};
 pub use fourier::{Fourier, FourierError};

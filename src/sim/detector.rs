@@ -5,7 +5,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::imperfections::{Imperfections, rolled};
 use super::photons::PhotonCounting;
-use super::sensor::readings_of;
+use super::sensor::{detect, readings_of};
 use crate::frame::{Measurement, RangeImage};
 use crate::sensing::{DescriptionError, HistogramError, Operator, SensorDescription};
 
@@ -224,6 +224,7 @@ impl VirtualSensor {
         self.imperfections.scale(&mut y, rng);
         let drift = &self.imperfections.drift;
         drift.scale(&mut y, pattern.shape().0, time_s);
+        detect(self.description.data, &mut y);
         let missing = self.imperfections.lose(&mut y, rng);
         Ok(Measurement {
             pattern_set: set,

@@ -1,7 +1,7 @@
 //! The virtual sensor: what a compressive sensor would have read of an image.
 
 use crate::frame::{Knots, KnotsError, Measurement, RangeImage};
-use crate::sensing::{Hadamard, HadamardError, Operator, Pattern, SensorDescription};
+use crate::sensing::{Data, Hadamard, HadamardError, Operator, Pattern, SensorDescription};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -46,6 +46,7 @@ pub fn describe(
         knots,
         s_min: S_MIN,
         range_power: 2,
+        data: Data::Linear,
     })
 }
 
@@ -77,6 +78,13 @@ pub(super) fn readings_of(
     y
 }
 
+/// What a sensor tells of disturbed readings.
+pub(super) fn detect(data: Data, y: &mut [f32]) {
+    if data == Data::Magnitudes {
+        y.iter_mut().for_each(|y| *y = y.abs());
+    }
+}
+
 /// A measurement with Gaussian noise whose standard deviation is `noise` of the mean |y|, for a sensor with N₀ = I.
 ///
 /// # Panics
@@ -95,6 +103,7 @@ pub fn measure(
         let normal: f32 = StandardNormal.sample(rng);
         *y += spread * normal;
     });
+    detect(description.data, &mut y);
     Measurement {
         pattern_set: set,
         gain: spread * spread,

@@ -1,0 +1,300 @@
+//! Phase retrieval on a track: the signs of readings of which only magnitudes are told.
+//!
+//! Given their signs, readings are linear, and so is all that is made of them: brightness, the rest, refinement, the next
+//! frame's prediction. So signs come first: a guess, and then, of readings whitened together, each as likely to be b or −b
+//! as all the others say.
+
+use super::belief::Belief;
+use super::cold::{lowest, random_codes};
+use super::fuse::{Fused, Readings, System};
+use super::linear::Linear;
+use super::model::Model;
+use super::report::Settings;
+use super::solve::Problem;
+use super::start::blended;
+use crate::frame::Measurement;
+use crate::prior::{Activations, SecondMoments};
+use crate::sensing::Operator;
+
+/// Weight over a pattern's greatest that counts as none: transforms round.
+const LEAST_WEIGHT: f32 = 1e-5;
+/// Times that signs are weighed before they are taken as they are.
+const ROUNDS: usize = 15;
+/// Share of a round's outcome that is taken.
+const SHARE: f32 = 0.7;
+/// Mean square change, over its usual variance, of a reading's expected value at which rounds end.
+const ENOUGH: f64 = 1e-4;
+/// The same of principal directions.
+const PRINCIPAL_ROUNDS: usize = 30;
+
+/// The sign, 1 or −1, of readings that have the same of every image ≥ 0; 0 of the others, (m).
+pub(super) fn sure(operator: &dyn Operator) -> Vec<f32> {
+    let (readings, pixels) = operator.shape();
+    let (mut unit, mut pattern) = (vec![0.0; readings], vec![0.0; pixels]);
+    let mut scratch = vec![0.0; operator.scratch()];
+    let sign = |j: usize| {
+        unit[j] = 1.0;
+        operator.adjoint(&unit, &mut pattern, &mut scratch);
+        unit[j] = 0.0;
+        let most = pattern.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        let nothing = LEAST_WEIGHT * most;
+        match pattern.iter().all(|v| *v >= -nothing) {
+            true => 1.0,
+            false if pattern.iter().all(|v| *v <= nothing) => -1.0,
+            false => 0.0,
+        }
+    };
+    (0..readings).map(sign).collect()
+}
+
+/// b with the signs of `like`, or those that are sure, (J·m).
+pub(super) fn signed(b: &[f32], like: &[f32], sure: &[f32]) -> Vec<f32> {
+    let values = b.iter().zip(like).zip(sure.iter().cycle());
+    let signs = values.map(|((b, like), sure)| match *sure {
+        0.0 => b.copysign(*like),
+        sure => b * sure,
+    });
+    signs.collect()
+}
+
+/// What magnitudes, (J·m), say of a frame's returns over those that the prior knows: squared, by their energy.
+pub(super) fn loudness(
+    linear: &Linear,
+    moments: &SecondMoments,
+    measurement: &Measurement,
+    noise: &[f32],
+) -> f32 {
+    let channels = noise.len().isqrt();
+    let readings = measurement.y.len() / channels;
+    let expected = linear.energy(moments);
+    let mut missing = measurement.missing.iter().peekable();
+    let (mut found, mut usual) = (0.0, 0.0);
+    for (i, (b, expected)) in measurement.y.iter().zip(&expected).enumerate() {
+        if missing.next_if(|&&m| m as usize == i).is_none() {
+            let noise = measurement.gain * noise[i / readings * (channels + 1)];
+            found += (b * b - noise).max(0.0);
+            usual += expected;
+        }
+    }
+    found / usual
+}
+
+/// The magnitudes of a measurement with the signs that principal directions explain, turn about with their estimate.
+pub(super) fn settle_principal(
+    linear: &Linear,
+    moments: &SecondMoments,
+    noise: &[f32],
+    measurement: &Measurement,
+    sure: &[f32],
+) -> Vec<f32> {
+    let mut now = Measurement {
+        y: signed(&measurement.y, linear.offset(), sure),
+        missing: measurement.missing.clone(),
+        ..*measurement
+    };
+    for _ in 0..PRINCIPAL_ROUNDS {
+        let Some(like) = linear.readings(moments, noise, &now) else {
+            break;
+        };
+        let next = signed(&measurement.y, &like, sure);
+        if next == now.y {
+            break;
+        }
+        now.y = next;
+    }
+    now.y
+}
+
+/// A frame's magnitudes, at the return that the prior knows.
+pub(super) struct Unsigned<'a> {
+    pub(super) model: &'a Model,
+    pub(super) settings: &'a Settings,
+    pub(super) fused: &'a Fused,
+    /// N₀, (J × J)
+    pub(super) noise: &'a [f32],
+    /// see [`sure`]
+    pub(super) sure: &'a [f32],
+    pub(super) measurement: &'a Measurement,
+}
+
+/// Signs and the code that they go with.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    /// expected readings, (J·m)
+    pub(super) y: Vec<f32>,
+    /// û, (k)
+    pub(super) code: Vec<f32>,
+    /// χ² over the number of readings
+    pub(super) ratio: f64,
+    /// free energy of signs and state, over the number of readings: −ln of how likely the magnitudes are, about
+    pub(super) loss: f64,
+    /// see [`Unsigned::doubt`]
+    pub(super) doubt: Vec<f32>,
+}
+
+/// What came of weighing signs, summed over the readings.
+#[derive(Default)]
+struct Weighed {
+    /// squared changes of expected values, over their usual variance
+    change: f64,
+    /// variance of the readings about their expected values, over their usual one
+    unknown: f64,
+    /// of the signs, nat
+    entropy: f64,
+}
+
+impl Unsigned<'_> {
+    /// From the magnitudes alone: readings each by itself, the lowest loss from zero and random codes wins. Signed readings
+    /// and the code. `None` where nothing finite comes out.
+    pub(super) fn cold(&self) -> Option<Settled> {
+        let (k, measurement) = (self.model.code_len(), self.measurement);
+        let system = self.fused.unmixed(
+            self.model,
+            self.noise,
+            measurement.gain,
+            &measurement.missing,
+        )?;
+        let readings = self.readings(&system);
+        let belief = Belief::prior(k, self.model.state_len(), 1.0);
+        let problem = Problem::new(self.model, &system, &readings, &belief)?;
+        let starts = [vec![0.0; k]].into_iter();
+        let starts = starts.chain(random_codes(k, self.settings.random_starts));
+        let content = 0.5 * self.settings.content_ratio * readings.count() as f64;
+        let descend = |start: &[f32]| problem.descend(start, self.settings.limits);
+        let best = lowest(&problem, starts, descend, content)?;
+        let (code, error) = best.state.split_at(k);
+        let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
+        best.cost.is_finite().then(|| Settled {
+            y: self.explained(&code, error, None),
+            code,
+            ratio: 2.0 * best.cost / readings.count() as f64,
+            loss: f64::INFINITY,
+            doubt: vec![],
+        })
+    }
+
+    /// The magnitudes with the signs that u, c and readings `carried`, (J·m), explain.
+    pub(super) fn explained(
+        &self,
+        code: &[f32],
+        error: &[f64],
+        carried: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let mut at = Activations::default();
+        self.model.decoder.evaluate(code, &mut at);
+        let mut like = self.fused.readings(at.features(), error);
+        if let Some(carried) = carried {
+            like.iter_mut().zip(carried).for_each(|(y, c)| *y += c);
+        }
+        signed(&self.measurement.y, &like, self.sure)
+    }
+
+    /// The magnitudes behind a system that mixes nothing; those whose sign is sure have it.
+    fn readings(&self, system: &System) -> Readings {
+        let plus = vec![1.0; self.measurement.y.len()];
+        let y = signed(&self.measurement.y, &plus, self.sure);
+        let values = y.iter().zip(self.sure.iter().cycle());
+        let unsure: Vec<f32> = values
+            .map(|(y, sure)| if *sure == 0.0 { *y } else { 0.0 })
+            .collect();
+        system.magnitudes(&y, &unsure)
+    }
+
+    /// Weighs the signs of readings beside what all the others say, `carried`, (J·m), known to come of the rest of the frame
+    /// before, and the state beside readings so weighed (expectation maximisation), until little changes. `None` where
+    /// nothing finite comes out.
+    pub(super) fn settle(
+        &self,
+        system: &System,
+        belief: impl Fn(f64) -> Belief,
+        carried: Option<&[f32]>,
+        from: Settled,
+    ) -> Option<Settled> {
+        let precision = system.precision();
+        let Settled {
+            y: mut mean,
+            mut code,
+            mut ratio,
+            ..
+        } = from;
+        let k = self.model.code_len();
+        let mut at = Activations::default();
+        let mut loss = f64::INFINITY;
+        for _ in 0..ROUNDS {
+            let left = match carried {
+                Some(carried) => mean.iter().zip(carried).map(|(y, c)| y - c).collect(),
+                None => mean.clone(),
+            };
+            let readings = system.project(&left);
+            let scale = blended(1.0, ratio);
+            let belief = belief(scale);
+            let problem = Problem::new(self.model, system, &readings, &belief)?;
+            let solution = problem.descend(&code, self.settings.limits);
+            let solution = solution.with_outside(&readings);
+            if !solution.cost.is_finite() {
+                return None;
+            }
+            let (u, error) = solution.state.split_at(k);
+            code = u.iter().map(|&u| u as f32).collect();
+            self.model.decoder.evaluate(&code, &mut at);
+            let dual = system.dual(&readings, at.features(), error);
+            let Weighed {
+                change,
+                unknown,
+                entropy,
+            } = self.weigh(&mut mean, &dual, &precision, scale as f32);
+            let count = readings.count() as f64;
+            ratio = (2.0 * solution.cost + unknown) / count;
+            loss = 0.5 * (ratio / scale + scale.ln()) - entropy / count;
+            if change < ENOUGH * count {
+                break;
+            }
+        }
+        Some(Settled {
+            doubt: self.doubt(&mean),
+            y: mean,
+            code,
+            ratio,
+            loss,
+        })
+    }
+
+    /// Weighs the signs once: of readings expected to be `mean`, what the others say is mean − dual/precision, e² `scale`.
+    fn weigh(&self, mean: &mut [f32], dual: &[f32], precision: &[f32], scale: f32) -> Weighed {
+        let b = &self.measurement.y;
+        let mut weighed = Weighed::default();
+        let present = mean.iter_mut().enumerate();
+        for (i, mean) in present.filter(|(i, _)| precision[*i] > 0.0) {
+            if self.sure[i % self.sure.len()] != 0.0 {
+                continue;
+            }
+            weighed.unknown += f64::from((b[i] * b[i] - *mean * *mean) * precision[i]);
+            weighed.entropy += entropy((*mean / b[i]).into());
+            let others = *mean * precision[i] - dual[i]; // over their variance
+            let step = SHARE * (b[i] * (b[i] * others / scale).tanh() - *mean);
+            weighed.change += f64::from(step.powi(2) * precision[i]);
+            *mean += step;
+        }
+        weighed
+    }
+
+    /// Variance that doubt about signs leaves each channel's readings, (J), where `mean`, (J·m), are those expected.
+    fn doubt(&self, mean: &[f32]) -> Vec<f32> {
+        let readings = self.sure.len();
+        let mut present = vec![true; mean.len()];
+        let missing = self.measurement.missing.iter();
+        missing.for_each(|&i| present[i as usize] = false);
+        let channel = |g: usize| {
+            let own = (g * readings..(g + 1) * readings).filter(|&i| present[i]);
+            let of = |i: usize| self.measurement.y[i].powi(2) - mean[i].powi(2);
+            own.clone().map(of).sum::<f32>().max(0.0) / own.count().max(1) as f32
+        };
+        (0..mean.len() / readings).map(channel).collect()
+    }
+}
+
+/// Entropy, nat, of a sign whose expected value is `mean`.
+fn entropy(mean: f64) -> f64 {
+    let part = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+    part(0.5 + 0.5 * mean) + part(0.5 - 0.5 * mean)
+}

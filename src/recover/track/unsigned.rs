@@ -1,0 +1,268 @@
+//! Magnitudes on a track: signs first, then all is linear.
+
+use super::{Tracker, without};
+use crate::clock::Clock;
+use crate::frame::Measurement;
+use crate::recover::belief::Belief;
+use crate::recover::brightness::Sight;
+use crate::recover::error::MeasurementError;
+use crate::recover::expectation::expected;
+use crate::recover::fuse::System;
+use crate::recover::linear::Linear;
+use crate::recover::method::Method;
+use crate::recover::report::Signs;
+use crate::recover::signs::{Settled, Unsigned, loudness, settle_principal, signed, sure};
+use crate::sensing::Data;
+use std::sync::Arc;
+
+impl<C: Clock> Tracker<C> {
+    /// The measurement with the signs that its magnitudes are found to have; `None` of linear readings.
+    pub(super) fn signed(
+        &mut self,
+        measurement: &Measurement,
+    ) -> Result<Option<(Measurement, Signs)>, MeasurementError> {
+        if self.description.data == Data::Linear {
+            return Ok(None);
+        }
+        let set = measurement.pattern_set;
+        let pattern = &self.description.patterns[set];
+        let sure = Arc::clone(self.sure[set].get_or_insert_with(|| sure(pattern).into()));
+        if sure.iter().all(|sign| *sign != 0.0) {
+            let signed = with_signs(measurement, &measurement.y, &sure);
+            return Ok(Some(found(signed, vec![])));
+        }
+        let rough = self.at_usual_return(measurement)?;
+        if self.settings.method != Method::Latent {
+            let y = self.signed_image(&rough, &sure);
+            return Ok(Some(found(with_signs(measurement, &y, &sure), vec![])));
+        }
+        self.ready(set, rough.gain)?;
+        let settled = match self.signed_warm(measurement, &rough, &sure)? {
+            Some(settled) => settled,
+            None => self.signed_cold(measurement, &rough, &sure)?,
+        };
+        let signed = with_signs(measurement, &settled.y, &sure);
+        Ok(Some(found(signed, settled.doubt)))
+    }
+
+    /// At about the return that the prior knows: how bright the frame is, is told exactly once signs are known.
+    fn at_usual_return(
+        &mut self,
+        measurement: &Measurement,
+    ) -> Result<Measurement, MeasurementError> {
+        let set = measurement.pattern_set;
+        let (model, pattern) = (&self.model, &self.description.patterns[set]);
+        let moments = model.moments.as_ref();
+        let directions = match self.settings.method {
+            Method::Principal => self.settings.directions,
+            _ => usize::MAX,
+        };
+        let sight =
+            self.sights[set].get_or_insert_with(|| Sight::new(&model.rest, moments, pattern));
+        let energy = sight.energy;
+        let scale = match (self.last_brightness, moments) {
+            (Some(last), _) => model.scale(last),
+            (None, Some(moments)) => {
+                let linear = self.linear[set]
+                    .get_or_insert_with(|| Linear::new(moments, directions, pattern));
+                loudness(linear, moments, measurement, &self.description.noise).sqrt()
+            }
+            (None, None) => 1.0,
+        };
+        self.at_scale(measurement, scale, energy)
+    }
+
+    /// From what the frame before predicts; `None` where there is none, or where the track is lost.
+    fn signed_warm(
+        &mut self,
+        measurement: &Measurement,
+        rough: &Measurement,
+        sure: &[f32],
+    ) -> Result<Option<Settled>, MeasurementError> {
+        let (Some(belief), Some(scale)) = (
+            self.predict(measurement),
+            self.last_brightness.map(|last| self.model.scale(last)),
+        ) else {
+            return Ok(None);
+        };
+        let k = self.model.code_len();
+        let (code, error) = belief.mean.split_at(k);
+        let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
+        let carried = self.carried_readings(measurement, scale);
+        let guess = match self.unsigned(rough, sure) {
+            Some(unsigned) => unsigned.explained(&code, error, carried.as_deref()),
+            None => return Ok(None),
+        };
+        let from = Settled {
+            y: guess,
+            code,
+            ratio: self.error_scale,
+            loss: f64::INFINITY,
+            doubt: vec![],
+        };
+        let (scale, scaled) = self.told(measurement, &from, sure)?;
+        let carried = self.carried_readings(measurement, scale);
+        let belief = |_| belief.clone();
+        let settled = self.settled(&scaled, from, sure, belief, carried.as_deref())?;
+        let most = self.settings.lost_residual_ratio * self.error_scale;
+        Ok(Some(settled).filter(|settled| settled.ratio <= most))
+    }
+
+    /// From the magnitudes alone.
+    fn signed_cold(
+        &mut self,
+        measurement: &Measurement,
+        rough: &Measurement,
+        sure: &[f32],
+    ) -> Result<Settled, MeasurementError> {
+        let guesses = [
+            self.unsigned(rough, sure).and_then(|u| u.cold()),
+            self.cold_guess(rough, sure),
+        ];
+        let (k, len) = (self.model.code_len(), self.model.state_len());
+        let belief = |scale: f64| Belief::prior(k, len, scale).beside(scale);
+        let mut best: Option<Settled> = None;
+        for guess in guesses.into_iter().flatten() {
+            let next = self.settled(rough, guess, sure, belief, None)?;
+            best = Some(better(best, next));
+        }
+        let best = best.ok_or(MeasurementError::Degenerate {
+            gain: measurement.gain,
+        })?;
+        let (_, scaled) = self.told(measurement, &best, sure)?;
+        self.settled(&scaled, best, sure, belief, None)
+    }
+
+    /// How much brighter than usual the frame is by the signs of a guess, and the magnitudes at the return that the prior
+    /// knows, their pattern set ready.
+    fn told(
+        &mut self,
+        measurement: &Measurement,
+        guess: &Settled,
+        sure: &[f32],
+    ) -> Result<(f32, Measurement), MeasurementError> {
+        let (brightness, scaled) = self.scaled(&with_signs(measurement, &guess.y, sure))?;
+        self.ready(scaled.pattern_set, scaled.gain)?;
+        let y = scaled.y.iter().map(|y| y.abs()).collect();
+        Ok((self.model.scale(brightness), Measurement { y, ..scaled }))
+    }
+
+    /// The signs of a guess settled among magnitudes, at the return that the prior knows, that are whitened together.
+    fn settled(
+        &self,
+        magnitudes: &Measurement,
+        guess: Settled,
+        sure: &[f32],
+        belief: impl Fn(f64) -> Belief,
+        carried: Option<&[f32]>,
+    ) -> Result<Settled, MeasurementError> {
+        let degenerate = || MeasurementError::Degenerate {
+            gain: magnitudes.gain,
+        };
+        let partial = self.partial_system(magnitudes)?;
+        let system: &System = match &partial {
+            Some(system) => system,
+            None => self
+                .system(magnitudes.pattern_set, magnitudes.gain)
+                .ok_or_else(degenerate)?,
+        };
+        let from = Settled {
+            y: signed(&magnitudes.y, &guess.y, sure),
+            ..guess
+        };
+        let unsigned = self.unsigned(magnitudes, sure).ok_or_else(degenerate)?;
+        unsigned
+            .settle(system, belief, carried, from)
+            .ok_or_else(degenerate)
+    }
+
+    /// What is expected of the readings before any sign is chosen.
+    fn cold_guess(&mut self, rough: &Measurement, sure: &[f32]) -> Option<Settled> {
+        let set = rough.pattern_set;
+        let moments = self.model.moments.as_ref()?;
+        let linear = self.linear[set].as_ref()?;
+        let channels = self.description.channels();
+        let noise: Vec<f32> = self
+            .description
+            .noise
+            .iter()
+            .step_by(channels + 1)
+            .map(|v| v * rough.gain)
+            .collect();
+        let like = expected(linear, moments, (&rough.y, &noise), sure, &rough.missing)?;
+        let y = signed(&rough.y, &like, sure);
+        let signed = with_signs(rough, &y, sure);
+        let code = linear.code(moments, &self.description.noise, &signed)?;
+        Some(Settled {
+            y,
+            code,
+            ratio: 1.0,
+            loss: f64::INFINITY,
+            doubt: vec![],
+        })
+    }
+
+    fn unsigned<'a>(
+        &'a self,
+        measurement: &'a Measurement,
+        sure: &'a [f32],
+    ) -> Option<Unsigned<'a>> {
+        Some(Unsigned {
+            model: &self.model,
+            settings: &self.settings,
+            fused: self.fused[measurement.pattern_set].as_ref()?,
+            noise: &self.description.noise,
+            sure,
+            measurement,
+        })
+    }
+
+    /// What the rest of the frame before reads, (J·m), at a scale of this frame.
+    fn carried_readings(&self, measurement: &Measurement, scale: f32) -> Option<Vec<f32>> {
+        let rest = self.carried(measurement, scale)?;
+        let pattern = &self.description.patterns[measurement.pattern_set];
+        let mut readings = without(pattern, &rest, &vec![0.0; measurement.y.len()]);
+        readings.iter_mut().for_each(|y| *y = -*y);
+        Some(readings)
+    }
+
+    /// For methods without a code: from principal directions, where the method has them, or from a flat image.
+    fn signed_image(&mut self, rough: &Measurement, sure: &[f32]) -> Vec<f32> {
+        let set = rough.pattern_set;
+        let (model, pattern) = (&self.model, &self.description.patterns[set]);
+        match (&model.moments, self.settings.method) {
+            (Some(moments), Method::Principal) => {
+                let directions = self.settings.directions;
+                let linear = self.linear[set]
+                    .get_or_insert_with(|| Linear::new(moments, directions, pattern));
+                settle_principal(linear, moments, &self.description.noise, rough, sure)
+            }
+            _ => {
+                let (channels, pixels) = (self.description.channels(), self.description.pixels());
+                let nothing = vec![0.0; rough.y.len()];
+                let like = without(pattern, &vec![-1.0; channels * pixels], &nothing);
+                signed(&rough.y, &like, sure)
+            }
+        }
+    }
+}
+
+fn with_signs(measurement: &Measurement, like: &[f32], sure: &[f32]) -> Measurement {
+    Measurement {
+        y: signed(&measurement.y, like, sure),
+        missing: measurement.missing.clone(),
+        ..*measurement
+    }
+}
+
+/// A signed measurement and what its signs are.
+fn found(signed: Measurement, variance: Vec<f32>) -> (Measurement, Signs) {
+    let readings = signed.y.iter().enumerate();
+    let below = readings.filter(|(_, y)| **y < 0.0);
+    let negative = below.map(|(i, _)| i as u32).collect();
+    (signed, Signs { negative, variance })
+}
+
+fn better(best: Option<Settled>, next: Settled) -> Settled {
+    best.filter(|best| best.loss <= next.loss).unwrap_or(next)
+}
