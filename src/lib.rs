@@ -32,7 +32,7 @@
 //! | [`pipeline`] | threads and queues around trackers: [`pipeline::Pipeline`] is the streaming entry |
 //! | `serve` | the same over gRPC (feature `serve`) |
 //! | [`metrics`], [`eval`], [`report`] | errors, how good recovery is, pictures |
-//! | [`bench`] | how fast it is |
+//! | [`mod@bench`] | how fast it is |
 //!
 //! # What always holds
 //!

@@ -28,7 +28,7 @@ pub struct Example {
 /// about `fraction` of the pixels, and of each log.
 ///
 /// # Errors
-/// As [`methods`].
+/// As [`super::methods`].
 pub fn examples(
     prior: &Prior,
     comparison: &Comparison,
