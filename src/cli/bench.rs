@@ -186,7 +186,12 @@ impl Bench {
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {
-    let context = || format!("earlier run {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(context)?;
-    serde_json::from_str(&text).with_context(context)
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read earlier run {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "expected what `relucent bench --json` prints in {}",
+            path.display()
+        )
+    })
 }

@@ -113,9 +113,9 @@ impl Replay {
         } else {
             "as fast as possible asked for".to_owned()
         };
+        let pace = log_s / wall_s.max(1e-9); // a log cut before its first frame takes no time
         eprintln!(
-            "{frames} frames, {log_s:.2} s of log offered in {wall_s:.2} s: {:.2} × its pace, {asked}",
-            log_s / wall_s
+            "{frames} frames, {log_s:.2} s of log offered in {wall_s:.2} s: {pace:.2} × its pace, {asked}"
         );
         match outcome {
             Err(error @ (JournalError::Cut { .. } | JournalError::Damaged { .. })) => {

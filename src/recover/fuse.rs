@@ -196,9 +196,8 @@ impl System {
 }
 
 impl System {
-    /// S₀⁻¹ (y − A(G(u) + ē + E c)), indexed like y, (J·m), of features φ(u) and c; 0 where a reading is missing.
-    pub(super) fn dual(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
-        let mut left = self.left(readings, features, error);
+    /// S₀⁻¹ (y − A(G(u) + ē + E c)), indexed like y, (J·m), of what [`System::left`] says; 0 where a reading is missing.
+    pub(super) fn dual(&self, mut left: Vec<f32>) -> Vec<f32> {
         let mut dual = vec![0.0; self.readings];
         self.whitener.apply_transposed(&mut left, &mut dual);
         dual
@@ -209,12 +208,7 @@ impl System {
         self.whitener.precision(self.readings)
     }
 
-    /// χ² of what features φ(u) and c leave of the readings.
-    pub(super) fn misfit(&self, readings: &Readings, features: &[f32], error: &[f64]) -> f64 {
-        energy(&self.left(readings, features, error))
-    }
-
-    /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings).
+    /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings), of features φ(u) and c.
     pub(super) fn left(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
         let mut explained = vec![0.0; self.matrix.nrows()];
         let error = error.iter().map(|&c| c as f32);

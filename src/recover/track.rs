@@ -470,20 +470,18 @@ impl<C: Clock> Tracker<C> {
         let mut at = Activations::default();
         self.model.decoder.evaluate(&code, &mut at);
         let mut misfit = 2.0 * solution.cost;
-        let mut lessons = None;
-        let (readings, mut rest) = match warm {
-            Some((rest, belief, left)) if chosen.warm => {
-                // wrong patterns that come again are remembered in the rest, which the state must do without here
-                misfit = misfit.max(system.misfit(&readings, at.features(), error));
-                let residual = system.left(&left, at.features(), error);
-                let carried = readings.whitened.iter().zip(&left.whitened);
-                let carried: Vec<f32> = carried.map(|(all, left)| all - left).collect();
-                lessons = self.lessons(measurement, &belief, solution, (&carried, &residual));
-                (left, rest)
-            }
-            _ => (readings, vec![0.0; self.model.output_len()]),
-        };
-        let dual = system.dual(&readings, at.features(), error);
+        let (mut lessons, mut rest) = (None, vec![0.0; self.model.output_len()]);
+        let mut left = system.left(&readings, at.features(), error);
+        if let Some((before, belief, beyond)) = warm.filter(|_| chosen.warm) {
+            // wrong patterns that come again are remembered in the rest, which the state must do without here
+            misfit = misfit.max(left.iter().map(|&l| f64::from(l).powi(2)).sum());
+            let carried = readings.whitened.iter().zip(&beyond.whitened);
+            let carried: Vec<f32> = carried.map(|(all, beyond)| all - beyond).collect();
+            left.iter_mut().zip(&carried).for_each(|(l, c)| *l -= c);
+            lessons = self.lessons(measurement, &belief, solution, (&carried, &left));
+            rest = before;
+        }
+        let dual = system.dual(left);
         self.model.rest.explain(pattern, &dual, &mut rest);
         Ok(Solved {
             count: readings.count() as f64,
