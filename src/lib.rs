@@ -62,6 +62,7 @@ pub mod sensing;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod sim;
+mod simd;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod wire;

@@ -1,5 +1,6 @@
 //! Dense matrices as the prior stores them.
 
+use crate::simd::{add_scaled, dot};
 use faer::{MatRef, mat::Mat};
 
 /// A row-major matrix of f32.
@@ -103,28 +104,7 @@ impl Matrix {
         out.fill(0.0);
         let rows = v.iter().zip(self.data.chunks_exact(self.cols.max(1)));
         for (&scale, row) in rows.filter(|(scale, _)| **scale != 0.0) {
-            out.iter_mut()
-                .zip(row)
-                .for_each(|(out, a)| *out += scale * a);
+            add_scaled(scale, row, out);
         }
     }
-}
-
-/// ⟨a, b⟩, in sixteen partial sums that the compiler keeps in vector registers.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut partial = [0.0f32; LANES];
-    let (mut left, mut right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    for (a, b) in left.by_ref().zip(right.by_ref()) {
-        for lane in 0..LANES {
-            partial[lane] += a[lane] * b[lane];
-        }
-    }
-    let rest: f32 = left
-        .remainder()
-        .iter()
-        .zip(right.remainder())
-        .map(|(a, b)| a * b)
-        .sum();
-    partial.iter().sum::<f32>() + rest
 }

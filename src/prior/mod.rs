@@ -8,9 +8,10 @@ mod random;
 
 pub use encoder::{Encoder, TokenGrid};
 pub use format::PriorError;
-pub use matrix::{Matrix, dot};
+pub use matrix::Matrix;
 pub use net::{Activations, Affine, Decoder, Head, Jacobian};
 
+use crate::simd::dot;
 use serde::{Deserialize, Serialize};
 
 /// How a prior came to be.

@@ -203,30 +203,51 @@ impl Decoder {
     ///
     /// `mean` is (k), `factor` (k × k).
     pub fn whitened(&self, mean: &[f32], factor: &Matrix) -> Self {
-        let fold = |weight: &Matrix, bias: &[f32]| {
-            let mut moved = vec![0.0; bias.len()];
-            weight.apply(mean, &mut moved);
-            moved.iter_mut().zip(bias).for_each(|(m, b)| *m += b);
-            (weight.product(factor), moved)
-        };
-        let mut layers = self.layers.clone();
-        let (weight, bias) = fold(&layers[0].weight, &layers[0].bias);
-        layers[0] = Affine { weight, bias };
-        let head = match &self.head {
-            Head::Identity => Head::Identity,
-            Head::Affine(head) => {
-                let h = self.hidden_len();
-                let k = self.code_len();
-                let code = Matrix::from_view(head.weight.view().subcols(h, k));
-                let (code, bias) = fold(&code, &head.bias);
+        let head = match (&self.head, self.whitened_head(mean, factor)) {
+            (Head::Affine(head), Some(Affine { weight: code, bias })) => {
                 let mut weight = head.weight.clone();
                 for r in 0..weight.rows() {
-                    weight.row_mut(r)[h..].copy_from_slice(code.row(r));
+                    weight.row_mut(r)[self.hidden_len()..].copy_from_slice(code.row(r));
                 }
                 Head::Affine(Affine { weight, bias })
             }
+            _ => Head::Identity,
         };
-        Self { layers, head }
+        Self {
+            layers: self.whitened_layers(mean, factor),
+            head,
+        }
+    }
+
+    /// The layers of [`Decoder::whitened`].
+    pub(crate) fn whitened_layers(&self, mean: &[f32], factor: &Matrix) -> Vec<Affine> {
+        let mut layers = self.layers.clone();
+        layers[0] = fold(&layers[0].weight, &layers[0].bias, mean, factor);
+        layers
+    }
+
+    /// What [`Decoder::whitened`] changes of the head: its weights of the code, (J·n × k), and its bias; `None` where it has
+    /// none.
+    pub(crate) fn whitened_head(&self, mean: &[f32], factor: &Matrix) -> Option<Affine> {
+        let Head::Affine(head) = &self.head else {
+            return None;
+        };
+        let code = head
+            .weight
+            .view()
+            .subcols(self.hidden_len(), self.code_len());
+        Some(fold(&Matrix::from_view(code), &head.bias, mean, factor))
+    }
+}
+
+/// W (mean + factor·u) + b as a layer of u.
+fn fold(weight: &Matrix, bias: &[f32], mean: &[f32], factor: &Matrix) -> Affine {
+    let mut moved = vec![0.0; bias.len()];
+    weight.apply(mean, &mut moved);
+    moved.iter_mut().zip(bias).for_each(|(m, b)| *m += b);
+    Affine {
+        weight: weight.product(factor),
+        bias: moved,
     }
 }
 

@@ -4,7 +4,9 @@
 //! errors elsewhere enter as noise that is alike in all windows of one size. So each window is held against the mean square
 //! of all, whatever the patterns.
 
+use super::differences::{interleave, stack};
 use crate::sensing::Operator;
+use crate::simd::{add_scaled, kernel};
 
 /// Pixels from a window's centre to its sides: 3, 5 and 7 pixels across.
 const REACHES: [usize; 3] = [1, 2, 3];
@@ -16,59 +18,62 @@ const USUAL: f32 = 1.5;
 pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Vec<f32> {
     let (readings, pixels) = operator.shape();
     let channels = left.len() / readings;
-    let mut scratch = vec![0.0; operator.scratch()];
-    let mut image = vec![0.0; pixels];
-    let mut energy = vec![[0.0; REACHES.len()]; pixels];
-    for left in left.chunks_exact(readings) {
-        operator.adjoint(left, &mut image, &mut scratch);
-        let sums = Sums::new(&image, cols);
-        for (size, reach) in REACHES.into_iter().enumerate() {
-            let windows: Vec<f32> = (0..pixels).map(|i| sums.window(i, reach)).collect();
-            let mean = windows.iter().sum::<f32>() / pixels as f32;
-            if mean > 0.0 {
-                let windows = energy.iter_mut().zip(&windows);
-                windows.for_each(|(energy, window)| energy[size] += window / mean);
+    let mut scratch = vec![0.0; operator.interleaved_scratch(channels)];
+    let (mut seen, mut images) = (vec![], vec![0.0; pixels * channels]);
+    interleave(left, channels, &mut seen);
+    operator.adjoint_interleaved(channels, &seen, &mut images, &mut scratch);
+    let mut stacked = vec![0.0; images.len()];
+    stack(&images, channels, &mut stacked);
+    let (mut sums, mut energy) = (vec![0.0; pixels], vec![0.0; pixels]);
+    let mut doubt = vec![0.0; pixels];
+    for reach in REACHES {
+        let mut beyond = vec![0.0; pixels];
+        for image in stacked.chunks_exact(pixels) {
+            add_lines(image, reach, cols, &mut sums);
+            square_windows(&sums, reach, cols, &mut energy);
+            let total = energy.iter().map(|e| f64::from(*e)).sum::<f64>() as f32;
+            if total > 0.0 {
+                let mean = total * channels as f32 / pixels as f32;
+                add_scaled(mean.recip(), &energy, &mut beyond);
+            }
+        }
+        let pixels = doubt.iter_mut().zip(&beyond);
+        pixels.for_each(|(most, beyond)| *most = beyond.max(*most));
+    }
+    doubt.iter_mut().for_each(|d| *d = (*d - USUAL).max(0.0));
+    doubt
+}
+
+kernel! {
+    /// Sums over the lines within `reach` of each, (n).
+    fn add_lines<'a>(image: &'a [f32], reach: usize, cols: usize, out: &'a mut [f32]) {
+        let rows = image.len() / cols;
+        for (row, out) in out.chunks_exact_mut(cols).enumerate() {
+            out.fill(0.0);
+            for other in row.saturating_sub(reach)..(row + reach + 1).min(rows) {
+                let other = &image[other * cols..][..cols];
+                out.iter_mut().zip(other).for_each(|(out, v)| *out += v);
             }
         }
     }
-    let most = |energy: &[f32; REACHES.len()]| energy.iter().fold(0.0f32, |a, &b| a.max(b));
-    let beyond = energy
-        .iter()
-        .map(|e| (most(e) / channels as f32 - USUAL).max(0.0));
-    beyond.collect()
 }
 
-/// Sums over all pixels above and to the left (Crow 1984).
-struct Sums {
-    table: Vec<f64>,
-    grid: (usize, usize),
-}
-
-impl Sums {
-    fn new(image: &[f32], cols: usize) -> Self {
-        let stride = cols + 1;
-        let mut table = vec![0.0; (image.len() / cols + 1) * stride];
-        for (row, line) in image.chunks_exact(cols).enumerate() {
-            let mut sum = 0.0;
-            for (col, value) in line.iter().enumerate() {
-                sum += f64::from(*value);
-                table[(row + 1) * stride + col + 1] = table[row * stride + col + 1] + sum;
+kernel! {
+    /// Of sums over lines, the squares of the sums over the windows about each pixel, over the windows' areas, (n).
+    fn square_windows<'a>(sums: &'a [f32], reach: usize, cols: usize, out: &'a mut [f32]) {
+        let rows = sums.len() / cols;
+        let span = |at: usize, len: usize| (at + reach + 1).min(len) - at.saturating_sub(reach);
+        for (row, (out, sums)) in out.chunks_exact_mut(cols).zip(sums.chunks_exact(cols)).enumerate() {
+            out.copy_from_slice(sums);
+            for shift in 1..=reach.min(cols - 1) {
+                out[shift..].iter_mut().zip(sums).for_each(|(out, v)| *out += v);
+                out.iter_mut().zip(&sums[shift..]).for_each(|(out, v)| *out += v);
+            }
+            let height = span(row, rows);
+            for (col, sum) in out.iter_mut().enumerate() {
+                *sum *= *sum / (height * span(col, cols)) as f32;
             }
         }
-        Self {
-            table,
-            grid: (image.len() / cols, cols),
-        }
-    }
-
-    /// The square of the sum over the window about a pixel, over the window's area.
-    fn window(&self, pixel: usize, reach: usize) -> f32 {
-        let (rows, cols) = self.grid;
-        let span = |at: usize, len: usize| (at.saturating_sub(reach), (at + reach + 1).min(len));
-        let ((top, bottom), (left, right)) = (span(pixel / cols, rows), span(pixel % cols, cols));
-        let at = |row: usize, col: usize| self.table[row * (cols + 1) + col];
-        let sum = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left);
-        (sum * sum / ((bottom - top) * (right - left)) as f64) as f32
     }
 }
 

@@ -1,5 +1,6 @@
 //! The head seen through a pattern set: computed once, so that no iteration touches a pixel.
 
+use super::columns::Columns;
 use super::model::Model;
 use super::rest::Spread;
 use super::whiten::Whitener;
@@ -24,7 +25,7 @@ impl Fused {
     pub(super) fn new(model: &Model, operator: &dyn Operator) -> Self {
         let mut patterns = Patterns::new(operator);
         Self {
-            matrix: patterns.images(&model.columns),
+            matrix: patterns.columns([&model.head, &model.error]),
             offset: patterns.image(&model.offset()),
             flat: patterns.image(&vec![1.0; operator.shape().1]),
             spread: model.rest.spread(operator),
@@ -184,7 +185,7 @@ impl System {
             };
         };
         let y: Vec<f32> = (0..basis.ncols())
-            .map(|c| crate::prior::dot(basis.col_as_slice(c), &whitened))
+            .map(|c| crate::simd::dot(basis.col_as_slice(c), &whitened))
             .collect();
         Readings {
             outside: (energy(&whitened) - energy(&y)).max(0.0),
@@ -245,7 +246,7 @@ fn energy(v: &[f32]) -> f64 {
 
 /// Takes what lies along `unit`, of length 1, out of `v`.
 fn take_out(unit: &[f32], v: &mut [f32]) {
-    let along = crate::prior::dot(unit, v);
+    let along = crate::simd::dot(unit, v);
     v.iter_mut().zip(unit).for_each(|(v, u)| *v -= along * u);
 }
 
@@ -314,6 +315,23 @@ impl<'a> Patterns<'a> {
         let (readings, pixels) = self.operator.shape();
         let mut out = vec![0.0; image.len() / pixels * readings];
         self.apply(image, &mut out);
+        out
+    }
+
+    /// Of images kept in 16 bits, one after another.
+    fn columns(&mut self, images: [&Columns; 2]) -> Mat<f32> {
+        let (readings, pixels) = self.operator.shape();
+        let len = images[0].len();
+        let count = images.iter().map(|images| images.count()).sum();
+        let mut out: Mat<f32> = Mat::zeros(len / pixels * readings, count);
+        let mut image = vec![0.0; len];
+        let all = images
+            .into_iter()
+            .flat_map(|images| (0..images.count()).map(move |i| (images, i)));
+        for (r, (images, index)) in all.enumerate() {
+            images.image(index, &mut image);
+            self.apply(&image, out.col_as_slice_mut(r));
+        }
         out
     }
 

@@ -100,7 +100,7 @@ impl Innovation<'_> {
 /// What readings say of the rest's time constant: `carried` is what they show of the rest of the frame before, and `left` what
 /// the solution beside it leaves of them, both whitened; `elapsed` is Δt/τ.
 pub(super) fn rest_lesson(carried: &[f32], left: &[f32], elapsed: f64, error_scale: f64) -> Lesson {
-    let along = |a: &[f32], b: &[f32]| f64::from(crate::prior::dot(a, b));
+    let along = |a: &[f32], b: &[f32]| f64::from(crate::simd::dot(a, b));
     Lesson {
         score: elapsed * along(carried, left) / error_scale,
         information: elapsed * elapsed * along(carried, carried) / error_scale,

@@ -3,6 +3,8 @@
 mod belief;
 mod brightness;
 mod cold;
+mod columns;
+mod differences;
 mod doubt;
 mod error;
 mod expectation;

@@ -1,6 +1,7 @@
 //! What recovery needs of a prior, folded once.
 
 use super::brightness::Brightness;
+use super::columns::Columns;
 use super::rest::Rest;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use faer::Mat;
@@ -20,12 +21,14 @@ pub enum ErrorModel {
 /// A generator and its error, x = G(u) + ē + E c + rest, as the solver sees it.
 ///
 /// The unknowns are v = (u, c), both with prior N(0, I): c is scaled by Λ^½. Every column of the head and of E is an
-/// image of J·n values, kept contiguous: patterns are applied to images, and rendering adds up images.
+/// image of J·n values: patterns are applied to images, and rendering adds up images.
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(super) decoder: Decoder,
-    /// images of the H features, then E·Λ^½, (H + q × J·n)
-    pub(super) columns: Matrix,
+    /// images of the H features
+    pub(super) head: Columns,
+    /// E·Λ^½, q images
+    pub(super) error: Columns,
     /// b, (J·n)
     pub(super) bias: Vec<f32>,
     /// ē, (J·n)
@@ -43,68 +46,90 @@ pub struct Model {
 impl Model {
     /// The model of a trained prior.
     pub fn new(prior: &Prior, error: ErrorModel) -> Self {
-        let decoder = prior.whitened_decoder();
-        let mut columns = head_columns(&decoder);
         let (channels, cols) = (prior.channels(), prior.cols);
+        let outputs = prior.decoder.output_len();
+        let directions = &prior.error.directions;
+        let spreads: Vec<f32> = prior.error.variances.iter().map(|v| v.sqrt()).collect();
         let mut remainder = prior.error.remainder.clone();
-        let rest = match error {
+        let (rest, count) = match error {
             ErrorModel::Directions => {
-                for (q, variance) in prior.error.variances.iter().enumerate() {
-                    let spread = variance.sqrt();
-                    columns.extend(prior.error.directions.row(q).iter().map(|e| e * spread));
-                }
                 let correlation = &prior.error.correlation;
                 let correlation =
                     (0..channels).map(|g| [correlation.row(g)[0], correlation.row(g)[1]]);
-                Rest::new(remainder, correlation.collect(), cols)
+                let rest = Rest::new(remainder, correlation.collect(), cols);
+                (rest, directions.rows())
             }
             ErrorModel::White => {
                 for (q, variance) in prior.error.variances.iter().enumerate() {
-                    let direction = prior.error.directions.row(q);
                     remainder
                         .iter_mut()
-                        .zip(direction)
+                        .zip(directions.row(q))
                         .for_each(|(rest, e)| *rest += variance * e * e);
                 }
                 for channel in remainder.chunks_exact_mut(prior.pixels()) {
                     let mean = channel.iter().sum::<f32>() / channel.len() as f32;
                     channel.fill(mean);
                 }
-                Rest::white(remainder, channels, cols)
+                (Rest::white(remainder, channels, cols), 0)
             }
         };
-        let outputs = decoder.output_len();
-        let bias = head_bias(&decoder);
-        let columns = Matrix::new(columns.len() / outputs, outputs, columns);
+        let error = Columns::new(count, outputs, |i, values| {
+            let values = values.iter_mut().enumerate();
+            values.for_each(|(q, v)| *v = directions.row(q)[i] * spreads[q]);
+        });
+        let whitened = prior
+            .decoder
+            .whitened_head(&prior.code.mean, &prior.code.factor);
+        let layers = prior
+            .decoder
+            .whitened_layers(&prior.code.mean, &prior.code.factor);
         Self {
-            decoder: Decoder {
-                head: light(&decoder.head),
-                ..decoder
-            },
-            columns,
-            bias,
             mean_error: prior.error.mean.clone(),
-            rest,
-            channels,
             rms_return: prior.rms_return,
             moments: Some(prior.moments.clone()),
+            error,
+            rest,
+            channels,
+            ..Self::generator(&prior.decoder.head, layers, whitened)
         }
     }
 
     /// A generator without error and without statistics: the theory's setting.
     pub fn exact(decoder: Decoder) -> Self {
-        let outputs = decoder.output_len();
-        let columns = Matrix::new(decoder.feature_len(), outputs, head_columns(&decoder));
-        let bias = head_bias(&decoder);
+        let Decoder { layers, head } = decoder;
+        Self::generator(&head, layers, None)
+    }
+
+    /// A generator alone; `whitened` are the head's weights of the code, (J·n × k), and its bias, where these are not its own.
+    fn generator(head: &Head, layers: Vec<Affine>, whitened: Option<Affine>) -> Self {
+        let hidden = layers.last().map_or(0, |layer| layer.bias.len());
+        let (columns, bias, kind) = match head {
+            Head::Affine(own) => {
+                let columns = Columns::new(own.weight.cols(), own.weight.rows(), |i, values| {
+                    values.copy_from_slice(own.weight.row(i));
+                    if let Some(whitened) = &whitened {
+                        values[hidden..].copy_from_slice(whitened.weight.row(i));
+                    }
+                });
+                let bias = whitened.as_ref().unwrap_or(own).bias.clone();
+                (columns, bias, Head::Affine(Affine::default()))
+            }
+            Head::Identity => {
+                let columns = Columns::new(hidden, hidden, |i, values| {
+                    values.fill(0.0);
+                    values[i] = 1.0;
+                });
+                (columns, vec![0.0; hidden], Head::Identity)
+            }
+        };
+        let outputs = bias.len();
         Self {
-            decoder: Decoder {
-                head: light(&decoder.head),
-                ..decoder
-            },
-            columns,
-            bias,
+            decoder: Decoder { layers, head: kind }, // its weights live in the columns
+            head: columns,
+            error: Columns::new(0, outputs, |_, _| ()),
             mean_error: vec![0.0; outputs],
             rest: Rest::white(vec![0.0; outputs], 1, outputs),
+            bias,
             channels: 1,
             rms_return: 1.0,
             moments: None,
@@ -123,15 +148,12 @@ impl Model {
 
     /// H, number of features that the head sees.
     pub fn feature_len(&self) -> usize {
-        match self.decoder.head {
-            Head::Affine(_) => self.decoder.hidden_len() + self.decoder.code_len(),
-            Head::Identity => self.decoder.hidden_len(),
-        }
+        self.head.count()
     }
 
     /// q, number of error directions.
     pub fn error_len(&self) -> usize {
-        self.columns.rows() - self.feature_len()
+        self.error.count()
     }
 
     /// k + q, length of the state v = (u, c).
@@ -161,14 +183,13 @@ impl Model {
         assert_eq!(state.len(), self.state_len(), "k + q");
         self.decoder.evaluate(&state[..self.code_len()], at);
         x.copy_from_slice(&self.bias);
-        self.add_columns(0, at.features(), x);
+        self.head.add(at.features(), x);
     }
 
     /// ē + E c, (J·n), of a state v = (u, c).
     pub(super) fn correct(&self, state: &[f32], correction: &mut [f32]) {
         correction.copy_from_slice(&self.mean_error);
-        let error = &state[self.code_len()..];
-        self.add_columns(self.feature_len(), error, correction);
+        self.error.add(&state[self.code_len()..], correction);
     }
 
     /// x = G(u) + w∘correction, where `x` holds G(u).
@@ -189,22 +210,19 @@ impl Model {
     }
 
     /// Variance of x that `draws` of v − v̂ about a state v̂, (k + q), show, where each pixel takes in E c by `trust`, (n): of
-    /// all of x or of some pixels of each channel, as `columns`, (H + q × J·n), are of.
+    /// the pixels of each channel that the images of features and errors, (H × any) and (q × any), show.
     pub(super) fn variance(
         &self,
-        columns: &Matrix,
+        [head, error]: &[Matrix; 2],
         state: &[f32],
         draws: &[f32],
         trust: &[f32],
     ) -> Vec<f32> {
         let moved = self.moved(state, draws);
-        let columns = columns.view();
-        let (features, errors) = (self.feature_len(), self.error_len());
-        let image = |first, count| {
-            columns.subrows(first, count).transpose() * moved.as_ref().subrows(first, count)
-        };
-        let (code, error) = (image(0, features), image(features, errors));
-        let mut variance = vec![0.0; columns.ncols()];
+        let (features, errors) = moved.as_ref().split_at_row(self.feature_len());
+        let code = head.view().transpose() * features;
+        let error = error.view().transpose() * errors;
+        let mut variance = vec![0.0; head.cols()];
         for d in 0..moved.ncols() {
             let parts = code.col_as_slice(d).iter().zip(error.col_as_slice(d));
             let pixels = trust.iter().cycle();
@@ -233,43 +251,5 @@ impl Model {
             column[self.feature_len()..].copy_from_slice(&draw[k..]);
         }
         moved
-    }
-
-    /// out += Σ weight·column, of the columns from `first` on.
-    fn add_columns(&self, first: usize, weights: &[f32], out: &mut [f32]) {
-        for (index, &weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-            let column = self.columns.row(first + index);
-            out.iter_mut()
-                .zip(column)
-                .for_each(|(out, v)| *out += weight * v);
-        }
-    }
-}
-
-fn head_bias(decoder: &Decoder) -> Vec<f32> {
-    match &decoder.head {
-        Head::Affine(head) => head.bias.clone(),
-        Head::Identity => vec![0.0; decoder.output_len()],
-    }
-}
-
-/// The image of each feature, (H × J·n), flattened.
-fn head_columns(decoder: &Decoder) -> Vec<f32> {
-    match &decoder.head {
-        Head::Affine(head) => head.weight.transposed().data().to_vec(),
-        Head::Identity => {
-            let n = decoder.output_len();
-            (0..n * n)
-                .map(|i| f32::from(u8::from(i / n == i % n)))
-                .collect()
-        }
-    }
-}
-
-/// A head that only says of which kind it is: its weights live in the model's columns.
-fn light(head: &Head) -> Head {
-    match head {
-        Head::Affine(_) => Head::Affine(Affine::default()),
-        Head::Identity => Head::Identity,
     }
 }

@@ -142,7 +142,7 @@ impl Renderer {
                 (Source::Blank, Some(last)) => last,
                 _ => &first.x,
             };
-            self.state.restart(start, y.len());
+            self.state.restart(start);
             if terms
                 .descend(&mut self.state, self.settings.refine.iterations)
                 .is_none()

@@ -1,6 +1,8 @@
 //! What neither G nor E says of an image: a Gaussian field whose correlation falls geometrically along rows and columns.
 
+use super::differences::interleave;
 use crate::sensing::Operator;
+use crate::simd::kernel;
 use faer::Mat;
 
 /// Largest pattern set whose readings are whitened together; beyond it each reading is taken by itself.
@@ -11,8 +13,10 @@ const MOST_TOGETHER: usize = 2048;
 pub(super) struct Rest {
     /// ψ, (J·n)
     pub(super) variance: Vec<f32>,
-    /// ρ between neighbours in a row and in a column, (J)
-    correlation: Vec<[f32; 2]>,
+    /// ψ^½, channels interleaved, (n·J)
+    deviation: Vec<f32>,
+    /// ρ between neighbours in a row, and in a column, of each value of a row of pixels, (cols·J) each
+    correlation: [Vec<f32>; 2],
     /// pixels in a row
     cols: usize,
 }
@@ -36,9 +40,18 @@ impl Rest {
             variance.len().is_multiple_of(correlation.len() * cols),
             "J·n"
         );
+        let channels = correlation.len();
+        let mut deviation = vec![];
+        interleave(&variance, channels, &mut deviation);
+        deviation.iter_mut().for_each(|v| *v = v.sqrt());
+        let along = |way: usize| {
+            let line = correlation.iter().map(|rho| rho[way]).cycle();
+            line.take(cols * channels).collect()
+        };
         Self {
+            deviation,
+            correlation: [along(0), along(1)],
             variance,
-            correlation,
             cols,
         }
     }
@@ -48,35 +61,22 @@ impl Rest {
         Self::new(variance, vec![[0.0; 2]; channels], cols)
     }
 
-    fn pixels(&self) -> usize {
-        self.variance.len() / self.correlation.len()
+    fn channels(&self) -> usize {
+        self.correlation[0].len() / self.cols
     }
 
-    /// D v of channel `channel`, (n), in place: C v, were the rest white.
-    fn apply_white(&self, channel: usize, v: &mut [f32]) {
-        let psi = self.variance[channel * self.pixels()..].iter();
-        v.iter_mut().zip(psi).for_each(|(v, psi)| *v *= psi);
-    }
-
-    /// C v of channel `channel`, (n), in place.
-    pub(super) fn apply(&self, channel: usize, v: &mut [f32]) {
-        let n = self.pixels();
-        let variance = &self.variance[channel * n..(channel + 1) * n];
-        let weigh = |v: &mut [f32]| {
-            v.iter_mut()
-                .zip(variance)
-                .for_each(|(v, psi)| *v *= psi.sqrt());
-        };
-        let [row, column] = self.correlation[channel];
-        weigh(v);
-        if row > 0.0 {
-            v.chunks_exact_mut(self.cols)
-                .for_each(|line| correlate(line, 1, row));
+    /// C v, channels interleaved, (n·J), in place.
+    fn apply(&self, v: &mut [f32]) {
+        let [row, column] = &self.correlation;
+        multiply(v, &self.deviation);
+        if row.iter().any(|rho| *rho > 0.0) {
+            let channels = self.channels();
+            correlate_rows(v, &row[..channels], self.cols);
         }
-        if column > 0.0 {
-            correlate(v, self.cols, column);
+        if column.iter().any(|rho| *rho > 0.0) {
+            correlate_columns(v, column);
         }
-        weigh(v);
+        multiply(v, &self.deviation);
     }
 
     /// out += C (I_J⊗A)ᵀ dual, (J·n), of `dual`, (J·m): of what the readings leave over, C says how much is each pixel's.
@@ -84,17 +84,20 @@ impl Rest {
     /// there the rest is taken as white.
     pub(super) fn explain(&self, operator: &dyn Operator, dual: &[f32], out: &mut [f32]) {
         let (readings, pixels) = operator.shape();
-        let mut scratch = vec![0.0; operator.scratch()];
-        let mut image = vec![0.0; pixels];
-        let duals = dual.chunks_exact(readings);
-        for (g, (dual, out)) in duals.zip(out.chunks_exact_mut(pixels)).enumerate() {
-            operator.adjoint(dual, &mut image, &mut scratch);
-            if readings <= MOST_TOGETHER {
-                self.apply(g, &mut image);
-            } else {
-                self.apply_white(g, &mut image);
-            }
-            out.iter_mut().zip(&image).for_each(|(out, v)| *out += v);
+        let channels = self.channels();
+        let mut scratch = vec![0.0; operator.interleaved_scratch(channels)];
+        let (mut duals, mut image) = (vec![], vec![0.0; pixels * channels]);
+        interleave(dual, channels, &mut duals);
+        operator.adjoint_interleaved(channels, &duals, &mut image, &mut scratch);
+        if readings <= MOST_TOGETHER {
+            self.apply(&mut image);
+        } else {
+            multiply(&mut image, &self.deviation); // D v: C v, were the rest white
+            multiply(&mut image, &self.deviation);
+        }
+        for (g, out) in out.chunks_exact_mut(pixels).enumerate() {
+            let channel = image[g..].iter().step_by(channels);
+            out.iter_mut().zip(channel).for_each(|(out, v)| *out += v);
         }
     }
 
@@ -104,18 +107,21 @@ impl Rest {
         if readings > MOST_TOGETHER {
             return Spread::Apart(self.energy(operator));
         }
-        let mut scratch = vec![0.0; operator.scratch()];
-        let mut unit = vec![0.0; readings];
-        let (mut pattern, mut image) = (vec![0.0; pixels], vec![0.0; pixels]);
-        let mut covariance = vec![Mat::zeros(readings, readings); self.correlation.len()];
+        let channels = self.channels();
+        let mut scratch = vec![0.0; operator.interleaved_scratch(channels)];
+        let mut unit = vec![0.0; readings * channels];
+        let mut image = vec![0.0; pixels * channels];
+        let mut covariance = vec![Mat::zeros(readings, readings); channels];
         for j in 0..readings {
-            unit[j] = 1.0;
-            operator.adjoint(&unit, &mut pattern, &mut scratch);
-            unit[j] = 0.0;
+            unit.fill(0.0);
+            unit[j * channels..(j + 1) * channels].fill(1.0);
+            operator.adjoint_interleaved(channels, &unit, &mut image, &mut scratch);
+            self.apply(&mut image);
+            operator.apply_interleaved(channels, &image, &mut unit, &mut scratch);
             for (channel, covariance) in covariance.iter_mut().enumerate() {
-                image.copy_from_slice(&pattern);
-                self.apply(channel, &mut image);
-                operator.apply(&image, covariance.col_as_slice_mut(j), &mut scratch);
+                let column = covariance.col_as_slice_mut(j).iter_mut();
+                let values = unit[channel..].iter().step_by(channels);
+                column.zip(values).for_each(|(to, v)| *to = *v);
             }
         }
         Spread::Together(covariance)
@@ -124,7 +130,7 @@ impl Rest {
     /// Variance that ψ, taken as white, puts on each reading, (J·m).
     pub(super) fn energy(&self, operator: &dyn Operator) -> Vec<f32> {
         let (readings, pixels) = operator.shape();
-        let mut out = vec![0.0; self.correlation.len() * readings];
+        let mut out = vec![0.0; self.channels() * readings];
         let channels = self.variance.chunks_exact(pixels);
         for (variance, out) in channels.zip(out.chunks_exact_mut(readings)) {
             operator.row_energy(variance, out);
@@ -133,15 +139,55 @@ impl Rest {
     }
 }
 
-/// Σ_j ρ^|i−j| v_j over groups of `stride` values, in place: one pass forward, one back.
-fn correlate(v: &mut [f32], stride: usize, rho: f32) {
-    let forward_only = 1.0 - rho * rho;
-    for i in stride..v.len() {
-        v[i] += rho * v[i - stride];
+kernel! {
+    /// v ← v ∘ w.
+    fn multiply<'a>(v: &'a mut [f32], w: &'a [f32]) {
+        v.iter_mut().zip(w).for_each(|(v, w)| *v *= w);
     }
-    // b_i = (1 − ρ²) f_i + ρ b_{i+1} from the last one on: of AR(1), K⁻¹ is tridiagonal and K this product
-    for i in (0..v.len() - stride).rev() {
-        v[i] = forward_only * v[i] + rho * v[i + stride];
+}
+
+kernel! {
+    /// Σ_j ρ^|i−j| v_j along columns of lines as long as `rho`, in place: one pass down, and one up of
+    /// b_i = (1 − ρ²) f_i + ρ b_{i+1}, for K⁻¹ of an AR(1) is tridiagonal and K the product of the two.
+    fn correlate_columns<'a>(v: &'a mut [f32], rho: &'a [f32]) {
+        let line = rho.len();
+        let lines = v.len() / line;
+        for row in 1..lines {
+            let (above, here) = v[(row - 1) * line..].split_at_mut(line);
+            let values = here[..line].iter_mut().zip(above.iter()).zip(rho);
+            values.for_each(|((v, above), rho)| *v += rho * above);
+        }
+        for row in (0..lines - 1).rev() {
+            let (here, below) = v[row * line..].split_at_mut(line);
+            let values = here.iter_mut().zip(&below[..line]).zip(rho);
+            values.for_each(|((v, below), rho)| *v = (1.0 - rho * rho) * *v + rho * below);
+        }
+    }
+}
+
+/// Lines that are passed along together: each waits for its own pixel before, and none for another's.
+const LINES: usize = 8;
+
+kernel! {
+    /// The same along rows of `cols` pixels of as many channels as `rho` is long.
+    fn correlate_rows<'a>(v: &'a mut [f32], rho: &'a [f32], cols: usize) {
+        let channels = rho.len();
+        let line = cols * channels;
+        for lines in v.chunks_mut(LINES * line) {
+            let last = line - channels;
+            for at in channels..line {
+                let rho = rho[at % channels];
+                for line in lines.chunks_exact_mut(line) {
+                    line[at] += rho * line[at - channels];
+                }
+            }
+            for at in (0..last).rev() {
+                let rho = rho[at % channels];
+                for line in lines.chunks_exact_mut(line) {
+                    line[at] = (1.0 - rho * rho) * line[at] + rho * line[at + channels];
+                }
+            }
+        }
     }
 }
 
@@ -150,15 +196,17 @@ mod tests {
     use super::*;
     use crate::sensing::{Dense, Hadamard};
 
+    const CORRELATION: [[f32; 2]; 2] = [[0.6, 0.3], [0.0, 0.8]];
+
     fn rest() -> Rest {
         let variance = (0..24).map(|i| 0.1 + 0.05 * (i % 5) as f32).collect();
-        Rest::new(variance, vec![[0.6, 0.3], [0.0, 0.8]], 4) // J = 2, 3 × 4 pixels
+        Rest::new(variance, CORRELATION.to_vec(), 4) // J = 2, 3 × 4 pixels
     }
 
-    fn covariance(rest: &Rest, channel: usize, a: usize, b: usize) -> f32 {
-        let [row, column] = rest.correlation[channel];
+    fn covariance(channel: usize, a: usize, b: usize) -> f32 {
+        let [row, column] = CORRELATION[channel];
         let power = |rho: f32, a: usize, b: usize| rho.powi(a.abs_diff(b) as i32);
-        let psi = |i: usize| rest.variance[channel * 12 + i].sqrt();
+        let psi = |i: usize| rest().variance[channel * 12 + i].sqrt();
         psi(a) * psi(b) * power(row, a % 4, b % 4) * power(column, a / 4, b / 4)
     }
 
@@ -167,12 +215,17 @@ mod tests {
         let rest = rest();
         for channel in 0..2 {
             for b in 0..12 {
-                let mut v = vec![0.0; 12];
-                v[b] = 1.0;
-                rest.apply(channel, &mut v);
-                for (a, v) in v.iter().enumerate() {
-                    let expected = covariance(&rest, channel, a, b);
-                    assert!((v - expected).abs() < 1e-5, "{a}, {b}: {v}, not {expected}");
+                let mut v = vec![0.0; 24];
+                v[b * 2 + channel] = 1.0;
+                rest.apply(&mut v);
+                for (i, v) in v.iter().enumerate() {
+                    let own = i % 2 == channel;
+                    let expected = if own {
+                        covariance(channel, i / 2, b)
+                    } else {
+                        0.0
+                    };
+                    assert!((v - expected).abs() < 1e-5, "{i}, {b}: {v}, not {expected}");
                 }
             }
         }
@@ -204,7 +257,7 @@ mod tests {
                         let expected: f32 = (0..n * n)
                             .map(|i| {
                                 let (a, b) = (i / n, i % n);
-                                columns[a][r] * columns[b][c] * covariance(&rest, channel, a, b)
+                                columns[a][r] * columns[b][c] * covariance(channel, a, b)
                             })
                             .sum();
                         assert!((spread[(r, c)] - expected).abs() < 1e-5);

@@ -1,6 +1,7 @@
 //! Standard deviation of each pixel's range: what the posterior and the rest say by linearisation, what its surroundings
 //! say of edges, and the errors that frames of that kind have had.
 
+use super::columns::Columns;
 use super::model::Model;
 use crate::frame::{Knots, RangeImage};
 use crate::prior::Matrix;
@@ -57,8 +58,8 @@ pub(super) struct Sampler {
     block: usize,
     /// rows and columns of pixels
     grid: (usize, usize),
-    /// the model's columns at those pixels; none where all of them count
-    columns: Option<Arc<Matrix>>,
+    /// the model's images of features and errors at those pixels
+    columns: Arc<[Matrix; 2]>,
 }
 
 /// What σ of one frame is made from.
@@ -78,32 +79,12 @@ pub(super) struct Evidence<'a> {
 impl Sampler {
     /// `block` is at least 1.
     pub(super) fn new(model: &Model, grid: (usize, usize), block: usize) -> Self {
-        let sampler = Self {
+        let thin = |columns: &Columns| columns.thinned(|image| thin(grid, block, image));
+        Self {
+            columns: Arc::new([thin(&model.head), thin(&model.error)]),
             block,
             grid,
-            columns: None,
-        };
-        if block == 1 {
-            return sampler;
         }
-        let rows = (0..model.columns.rows()).map(|r| model.columns.row(r));
-        let thinned: Vec<f32> = rows.flat_map(|row| sampler.thin(row)).collect();
-        let width = thinned.len() / model.columns.rows();
-        let columns = Matrix::new(model.columns.rows(), width, thinned);
-        Self {
-            columns: Some(Arc::new(columns)),
-            ..sampler
-        }
-    }
-
-    /// One pixel of each block of an image or of its channels.
-    fn thin(&self, image: &[f32]) -> Vec<f32> {
-        let ((rows, cols), block) = (self.grid, self.block);
-        let lines = image.chunks_exact(cols).enumerate();
-        let lines = lines.filter(|(line, _)| (line % rows).is_multiple_of(block));
-        lines
-            .flat_map(|(_, line)| line.iter().step_by(block).copied())
-            .collect()
     }
 
     /// Where a pixel's block stands among the blocks of a channel.
@@ -119,10 +100,8 @@ impl Sampler {
         draws: &[f32],
         trust: &[f32],
     ) -> Vec<f32> {
-        match &self.columns {
-            None => model.variance(&model.columns, state, draws, trust),
-            Some(columns) => model.variance(columns, state, draws, &self.thin(trust)),
-        }
+        let trust = thin(self.grid, self.block, trust);
+        model.variance(&self.columns, state, draws, &trust)
     }
 
     /// Writes σ of a frame that was read out; raw where it is to be calibrated.
@@ -199,6 +178,15 @@ fn calibrated(raw: f32) -> f32 {
     low.1 * (high.1 / low.1).powf(share)
 }
 
+/// One pixel of each block of an image or of its channels.
+fn thin((rows, cols): (usize, usize), block: usize, image: &[f32]) -> Vec<f32> {
+    let lines = image.chunks_exact(cols).enumerate();
+    let lines = lines.filter(|(line, _)| (line % rows).is_multiple_of(block));
+    lines
+        .flat_map(|(_, line)| line.iter().step_by(block).copied())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +210,7 @@ mod tests {
         let sampler = Sampler {
             block: 2,
             grid: (3, 8),
-            columns: None,
+            columns: Arc::default(),
         };
         let mut frame = RangeImage::empty(3, 8);
         frame.range.fill(20.0);
@@ -245,6 +233,6 @@ mod tests {
         assert!(sigma[8 + 5] > 2.0 * sigma[8], "beside a step: {sigma:?}");
         assert_eq!(sigma[0], sigma[16]);
         assert_eq!(sampler.block_of(2, 7), 7);
-        assert_eq!(sampler.thin(&[1.0; 72]).len(), 24);
+        assert_eq!(thin((3, 8), 2, &[1.0; 72]).len(), 24);
     }
 }

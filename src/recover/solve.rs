@@ -6,7 +6,8 @@
 use super::belief::{Belief, Posterior};
 use super::fuse::{Readings, System, add_columns, column, symmetric_product};
 use super::model::Model;
-use crate::prior::{Activations, dot};
+use crate::prior::Activations;
+use crate::simd::dot;
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Llt;
 use faer::linalg::solvers::Solve;

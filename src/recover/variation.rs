@@ -2,6 +2,7 @@
 //! Chambolle & Pock 2011 (algorithm 1), both operators dualised and every step over-relaxed (Condat 2013, algorithm 3.1):
 //! no inner loop, and any state is a start.
 
+use super::differences::{Layout, climb, interleave, stack, step_image, weigh};
 use crate::sensing::Operator;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
@@ -36,29 +37,108 @@ pub(super) struct Terms<'a> {
     pub(super) pull: &'a [f32],
 }
 
-/// Where the method stands.
+/// Where the method stands. Only `x` has its channels one after another; all else lies interleaved.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// the image, (J·n)
     pub(super) x: Vec<f32>,
-    /// the image ahead, 2x − x of the step before, (J·n)
-    ahead: Vec<f32>,
-    /// dual of the readings, (J·m)
-    readings: Vec<f32>,
-    /// dual of differences along rows and along columns, (J·n) each
+    /// dual of differences along rows and along columns, (n·J) each
     differences: [Vec<f32>; 2],
+    room: Room,
+}
+
+/// What a descent works on.
+#[derive(Clone, Debug, Default)]
+struct Room {
+    /// the image, (n·J)
+    x: Vec<f32>,
+    /// the image ahead, 2x' − x of each step, (n·J)
+    ahead: Vec<f32>,
+    /// gradient of all that is dualised, (n·J)
+    slope: Vec<f32>,
+    /// step·Γ x₀, (n·J)
+    pulled: Vec<f32>,
+    /// 1/(1 + step·Γ), (n·J)
+    kept: Vec<f32>,
+    /// λ of each difference, (n·J)
+    bound: Vec<f32>,
+    /// what the readings say, (m·J)
+    y: Vec<f32>,
+    /// 1 where a reading counts, else 0, (m·J)
+    present: Vec<f32>,
+    /// A of the image ahead, (m·J)
+    seen: Vec<f32>,
+    /// dual of the readings, (m·J)
+    dual: Vec<f32>,
+    scratch: Vec<f32>,
 }
 
 impl State {
-    /// At an image, with the duals of the state before where sizes agree.
-    pub(super) fn restart(&mut self, x: &[f32], readings: usize) {
+    /// At an image, with the duals of the differences of the state before where sizes agree.
+    pub(super) fn restart(&mut self, x: &[f32]) {
         self.x.clear();
         self.x.extend_from_slice(x);
-        self.ahead.clone_from(&self.x);
-        self.readings.clear();
-        self.readings.resize(readings, 0.0);
         for dual in &mut self.differences {
             dual.resize(x.len(), 0.0);
+        }
+    }
+}
+
+impl Room {
+    fn enter(&mut self, terms: &Terms<'_>, x: &[f32], step: f32) {
+        let channels = terms.noise.len().isqrt();
+        interleave(x, channels, &mut self.x);
+        interleave(terms.near, channels, &mut self.pulled);
+        interleave(terms.pull, channels, &mut self.kept);
+        for (pulled, kept) in self.pulled.iter_mut().zip(&mut self.kept) {
+            *pulled *= step * *kept;
+            *kept = 1.0 / (1.0 + step * *kept);
+        }
+        for image in [&mut self.ahead, &mut self.slope] {
+            image.resize(x.len(), 0.0);
+        }
+        self.bound.clear();
+        self.bound.resize(x.len(), terms.variation);
+        interleave(terms.y, channels, &mut self.y);
+        let readings = terms.y.len() / channels;
+        self.present.clear();
+        self.present.resize(terms.y.len(), 1.0);
+        for &i in terms.missing {
+            let (g, j) = (i as usize / readings, i as usize % readings);
+            self.present[j * channels + g] = 0.0;
+            self.y[j * channels + g] = 0.0; // may be anything
+        }
+        self.seen.resize(terms.y.len(), 0.0);
+        self.dual.clear();
+        self.dual.resize(terms.y.len(), 0.0);
+        let scratch = terms.operator.interleaved_scratch(channels);
+        self.scratch.resize(scratch, 0.0);
+    }
+
+    /// p ← (I + σ S_N)⁻¹ (p + σ (A x̄ − y)), reading by reading over the channels; 0 where a reading is missing.
+    fn climb_readings(&mut self, step: f32, shrink: &[f32]) {
+        let channels = shrink.len().isqrt();
+        let Self {
+            y,
+            present,
+            seen,
+            dual,
+            ..
+        } = self;
+        let ahead = seen.iter_mut().zip(y.iter()).zip(dual.iter());
+        let ahead = ahead.zip(present.iter());
+        for (((ahead, y), dual), present) in ahead {
+            *ahead = present * (dual + step * (*ahead - y));
+        }
+        let readings = seen
+            .chunks_exact(channels)
+            .zip(present.chunks_exact(channels));
+        for ((ahead, present), dual) in readings.zip(dual.chunks_exact_mut(channels)) {
+            let rows = shrink.chunks_exact(channels).zip(present);
+            for ((shrink, present), dual) in rows.zip(dual) {
+                let climbed: f32 = shrink.iter().zip(ahead).map(|(s, a)| s * a).sum();
+                *dual += RELAXATION * (climbed * present - *dual);
+            }
         }
     }
 }
@@ -69,160 +149,43 @@ impl Terms<'_> {
         if !self.variation.is_normal() || self.variation < 0.0 {
             return None;
         }
-        let (m, n) = self.operator.shape();
         let channels = self.noise.len().isqrt();
+        let layout = Layout {
+            channels,
+            line: self.cols * channels,
+        };
         let dual_step = self.variation / (8.0 * STEP);
         let readings_step = self.variation / (STEP * self.norm.max(f32::MIN_POSITIVE));
         let step = 1.0 / (8.0 * dual_step + readings_step * self.norm);
         let shrink = shrink(self.noise, readings_step)?;
-        let mut present = vec![1.0f32; channels * m];
-        self.missing.iter().for_each(|&i| present[i as usize] = 0.0);
-        let mut scratch = vec![0.0; self.operator.scratch()];
-        let (mut seen, mut image) = (vec![0.0; channels * m], vec![0.0; channels * n]);
-        let mut bound = vec![self.variation; channels * n];
+        let [across, down] = &mut state.differences;
+        let room = &mut state.room;
+        room.enter(self, &state.x, step);
         for iteration in 0..iterations {
             if self.edge > 0.0 && iteration % iterations.div_ceil(WEIGHINGS) == 0 {
-                self.reweigh(&state.x, &mut bound);
+                weigh(&room.x, &mut room.bound, layout, self.variation, self.edge);
             }
-            for g in 0..channels {
-                let dual = &state.readings[g * m..(g + 1) * m];
-                self.operator
-                    .adjoint(dual, &mut image[g * n..(g + 1) * n], &mut scratch);
-            }
-            self.subtract_divergence(state, &mut image);
-            let near = self.near.iter().zip(self.pull);
-            let now = state.x.iter_mut().zip(&mut state.ahead);
-            for (((x, ahead), slope), (x0, pull)) in now.zip(&image).zip(near) {
-                let moved = (*x - step * (slope - pull * x0)) / (1.0 + step * pull);
-                let moved = moved.max(0.0);
-                *ahead = 2.0 * moved - *x;
-                *x += RELAXATION * (moved - *x);
-            }
-            for g in 0..channels {
-                let seen = &mut seen[g * m..(g + 1) * m];
-                self.operator
-                    .apply(&state.ahead[g * n..(g + 1) * n], seen, &mut scratch);
-            }
-            self.climb_readings(state, &seen, &present, readings_step, &shrink);
-            self.climb_differences(state, dual_step, &bound);
+            let (slope, scratch) = (&mut room.slope, &mut room.scratch);
+            self.operator
+                .adjoint_interleaved(channels, &room.dual, slope, scratch);
+            let (x, ahead) = (&mut room.x, &mut room.ahead);
+            let (duals, pulls) = ([&**across, &**down], [&*room.pulled, &*room.kept]);
+            step_image(x, ahead, slope, duals, pulls, layout, (step, RELAXATION));
+            self.operator
+                .apply_interleaved(channels, ahead, &mut room.seen, scratch);
+            climb(
+                ahead,
+                across,
+                down,
+                &room.bound,
+                layout,
+                (dual_step, RELAXATION),
+            );
+            room.climb_readings(readings_step, &shrink);
         }
+        stack(&room.x, channels, &mut state.x);
         state.x.iter_mut().for_each(|x| *x = x.max(0.0)); // relaxed steps end beyond
         Some(())
-    }
-
-    /// p ← (I + σ S_N)⁻¹ (p + σ (A x̄ − y)), reading by reading over the channels; 0 where a reading is missing.
-    fn climb_readings(
-        &self,
-        state: &mut State,
-        seen: &[f32],
-        present: &[f32],
-        step: f32,
-        shrink: &[f32],
-    ) {
-        let channels = self.noise.len().isqrt();
-        let m = seen.len() / channels;
-        let dual = &mut state.readings;
-        let mut ahead = vec![0.0; channels];
-        for j in 0..m {
-            for (g, ahead) in ahead.iter_mut().enumerate() {
-                let at = g * m + j;
-                *ahead = if present[at] > 0.0 {
-                    dual[at] + step * (seen[at] - self.y[at])
-                } else {
-                    0.0
-                };
-            }
-            for (g, shrink) in shrink.chunks_exact(channels).enumerate() {
-                let climbed: f32 = shrink.iter().zip(&ahead).map(|(s, a)| s * a).sum();
-                let dual = &mut dual[g * m + j];
-                *dual += RELAXATION * (climbed * present[g * m + j] - *dual);
-            }
-        }
-    }
-
-    /// q ← (q + σ ∇x̄) / max(1, |q + σ ∇x̄| / λ).
-    fn climb_differences(&self, state: &mut State, step: f32, bound: &[f32]) {
-        let State {
-            ahead, differences, ..
-        } = state;
-        let [across, down] = differences;
-        let (n, cols) = (self.operator.shape().1, self.cols);
-        let climb = |[across, down]: [&mut f32; 2], [right, below]: [f32; 2], bound: f32| {
-            let (a, d) = (*across + step * right, *down + step * below);
-            let within = bound / (a * a + d * d).sqrt().max(bound);
-            *across += RELAXATION * (within * a - *across);
-            *down += RELAXATION * (within * d - *down);
-        };
-        for start in (0..ahead.len()).step_by(cols) {
-            let last_row = start % n + cols == n;
-            let line = start..start + cols;
-            let x = &ahead[line.clone()];
-            let below = if last_row {
-                x
-            } else {
-                &ahead[start + cols..][..cols]
-            };
-            let (across, down) = (&mut across[line.clone()], &mut down[line.clone()]);
-            let bound = &bound[line];
-            let inner = cols - 1;
-            let duals = across[..inner].iter_mut().zip(&mut down[..inner]);
-            let pixels = x.iter().zip(&x[1..]).zip(below).zip(bound);
-            for ((across, down), (((x, right), below), bound)) in duals.zip(pixels) {
-                climb([across, down], [right - x, below - x], *bound);
-            }
-            let duals = [&mut across[inner], &mut down[inner]];
-            climb(duals, [0.0, below[inner] - x[inner]], bound[inner]);
-        }
-    }
-
-    /// Weights λ·ε/(ε + |∇x|) of an image's differences: what is an edge for certain need not pay for it (Candès, Wakin &
-    /// Boyd 2008, section 2.2).
-    fn reweigh(&self, x: &[f32], bound: &mut [f32]) {
-        let n = self.operator.shape().1;
-        let cols = self.cols;
-        for (x, bound) in x.chunks_exact(n).zip(bound.chunks_exact_mut(n)) {
-            for i in 0..n {
-                let right = if (i + 1) % cols == 0 {
-                    0.0
-                } else {
-                    x[i + 1] - x[i]
-                };
-                let below = if i + cols >= n {
-                    0.0
-                } else {
-                    x[i + cols] - x[i]
-                };
-                let length = (right * right + below * below).sqrt();
-                bound[i] = self.variation * self.edge / (self.edge + length);
-            }
-        }
-    }
-
-    /// out += ∇ᵀq.
-    fn subtract_divergence(&self, state: &State, out: &mut [f32]) {
-        let n = self.operator.shape().1;
-        let cols = self.cols;
-        let [across, down] = &state.differences;
-        for ((out, across), down) in out
-            .chunks_exact_mut(n)
-            .zip(across.chunks_exact(n))
-            .zip(down.chunks_exact(n))
-        {
-            for (out, q) in out.chunks_exact_mut(cols).zip(across.chunks_exact(cols)) {
-                let inner = &q[..cols - 1]; // no difference beyond the last column
-                out.iter_mut().zip(inner).for_each(|(out, q)| *out -= q);
-                out[1..]
-                    .iter_mut()
-                    .zip(inner)
-                    .for_each(|(out, q)| *out += q);
-            }
-            let inner = &down[..n - cols];
-            out.iter_mut().zip(inner).for_each(|(out, q)| *out -= q);
-            out[cols..]
-                .iter_mut()
-                .zip(inner)
-                .for_each(|(out, q)| *out += q);
-        }
     }
 }
 
@@ -295,7 +258,7 @@ mod tests {
 
     fn descend(terms: &Terms<'_>, iterations: usize) -> Vec<f32> {
         let mut state = State::default();
-        state.restart(terms.near, terms.y.len());
+        state.restart(terms.near);
         terms.descend(&mut state, iterations).unwrap();
         state.x
     }

@@ -166,7 +166,7 @@ impl Block {
     fn solve_transposed(&self, w: &mut [f32]) {
         for c in (0..w.len()).rev() {
             let column = &self.factor.col_as_slice(c)[c..];
-            let known = crate::prior::dot(&column[1..], &w[c + 1..]);
+            let known = crate::simd::dot(&column[1..], &w[c + 1..]);
             w[c] = (w[c] - known) / column[0];
         }
     }

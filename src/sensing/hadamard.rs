@@ -1,6 +1,7 @@
 //! Hadamard patterns by the fast Walsh–Hadamard transform.
 
 use super::Operator;
+use crate::simd::kernel;
 use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -133,29 +134,37 @@ impl Operator for Hadamard {
     }
 
     fn apply(&self, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
-        assert_eq!((y.len(), v.len()), self.shape());
-        for (slot, &pixel) in scratch.iter_mut().zip(&self.permutation) {
-            *slot = v[pixel as usize];
-        }
-        scratch[self.permutation.len()..].fill(0.0);
-        transform(scratch);
-        let scale = self.scale();
-        for (out, &row) in y.iter_mut().zip(&self.rows) {
-            *out = scale * scratch[row as usize];
-        }
+        self.apply_interleaved(1, v, y, scratch);
     }
 
     fn adjoint(&self, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
-        assert_eq!((y.len(), v.len()), self.shape());
-        scratch.fill(0.0);
+        self.adjoint_interleaved(1, y, v, scratch);
+    }
+
+    fn interleaved_scratch(&self, channels: usize) -> usize {
+        channels * self.padded
+    }
+
+    fn apply_interleaved(&self, channels: usize, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
+        let (m, n) = self.shape();
+        assert_eq!((y.len(), v.len()), (m * channels, n * channels));
+        gather(v, &self.permutation, channels, scratch);
+        scratch[n * channels..].fill(0.0);
+        transform(scratch, channels);
+        gather(scratch, &self.rows, channels, y);
         let scale = self.scale();
-        for (&value, &row) in y.iter().zip(&self.rows) {
-            scratch[row as usize] = scale * value;
-        }
-        transform(scratch); // H is symmetric
-        for (&value, &pixel) in scratch.iter().zip(&self.permutation) {
-            v[pixel as usize] = value;
-        }
+        y.iter_mut().for_each(|y| *y *= scale);
+    }
+
+    fn adjoint_interleaved(&self, channels: usize, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
+        let (m, n) = self.shape();
+        assert_eq!((y.len(), v.len()), (m * channels, n * channels));
+        scratch.fill(0.0);
+        scatter(y, &self.rows, channels, scratch);
+        transform(scratch, channels); // H is symmetric
+        scatter(scratch, &self.permutation, channels, v);
+        let scale = self.scale();
+        v.iter_mut().for_each(|v| *v *= scale);
     }
 
     fn row_energy(&self, variance: &[f32], out: &mut [f32]) {
@@ -165,26 +174,87 @@ impl Operator for Hadamard {
     }
 }
 
-/// The unnormalised Walsh–Hadamard transform in place, two butterfly levels at a time.
-fn transform(v: &mut [f32]) {
-    let len = v.len();
-    let mut half = 1;
-    while half * 4 <= len {
-        for block in v.chunks_exact_mut(4 * half) {
-            let (ab, cd) = block.split_at_mut(2 * half);
-            let (a, b) = ab.split_at_mut(half);
-            let (c, d) = cd.split_at_mut(half);
-            for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-                let (s, t, u, w) = (*a + *b, *a - *b, *c + *d, *c - *d);
-                (*a, *b, *c, *d) = (s + u, t + w, s - u, t - w);
-            }
+/// to\[i\] = from\[indices\[i\]\], of groups of `channels` values.
+fn gather(from: &[f32], indices: &[u32], channels: usize, to: &mut [f32]) {
+    let indices = indices.iter().map(|&i| i as usize);
+    match channels {
+        1 => indices.zip(to).for_each(|(i, to)| *to = from[i]),
+        4 => {
+            let from = from.as_chunks::<4>().0; // groups of known size move in one go
+            let groups = to.as_chunks_mut::<4>().0;
+            indices.zip(groups).for_each(|(i, to)| *to = from[i]);
         }
-        half *= 4;
+        _ => indices
+            .zip(to.chunks_exact_mut(channels))
+            .for_each(|(i, to)| to.copy_from_slice(&from[i * channels..][..channels])),
     }
-    if half < len {
-        let (low, high) = v.split_at_mut(half);
-        for (a, b) in low.iter_mut().zip(high) {
-            (*a, *b) = (*a + *b, *a - *b);
+}
+
+/// to\[indices\[i\]\] = from\[i\], of groups of `channels` values.
+fn scatter(from: &[f32], indices: &[u32], channels: usize, to: &mut [f32]) {
+    let indices = indices.iter().map(|&i| i as usize);
+    match channels {
+        1 => indices.zip(from).for_each(|(i, from)| to[i] = *from),
+        4 => {
+            let to = to.as_chunks_mut::<4>().0;
+            let groups = from.as_chunks::<4>().0;
+            indices.zip(groups).for_each(|(i, from)| to[i] = *from);
+        }
+        _ => indices
+            .zip(from.chunks_exact(channels))
+            .for_each(|(i, from)| to[i * channels..][..channels].copy_from_slice(from)),
+    }
+}
+
+kernel! {
+    /// The unnormalised Walsh–Hadamard transform in place, of `channels` signals that lie interleaved.
+    fn transform<'a>(v: &'a mut [f32], channels: usize) {
+        let mut half = channels;
+        if channels == 4 && v.len() >= 8 * 4 {
+            butterflies(v, 4); // a length that the compiler knows
+            half = 8 * 4;
+        }
+        while 8 * half <= v.len() {
+            butterflies(v, half);
+            half *= 8;
+        }
+        while half < v.len() {
+            for block in v.chunks_exact_mut(2 * half) {
+                let (low, high) = block.split_at_mut(half);
+                for (a, b) in low.iter_mut().zip(high) {
+                    (*a, *b) = (*a + *b, *a - *b);
+                }
+            }
+            half *= 2;
+        }
+    }
+}
+
+/// Three levels of butterflies at once, of blocks of eight times `half` values.
+#[inline(always)]
+fn butterflies(v: &mut [f32], half: usize) {
+    for block in v.chunks_exact_mut(8 * half) {
+        let (low, high) = block.split_at_mut(4 * half);
+        let ((a, b), (c, d)) = (low.split_at_mut(2 * half), high.split_at_mut(2 * half));
+        let ((a0, a1), (b0, b1)) = (a.split_at_mut(half), b.split_at_mut(half));
+        let ((c0, c1), (d0, d1)) = (c.split_at_mut(half), d.split_at_mut(half));
+        for i in 0..half {
+            let x = [
+                a0[i] + a1[i],
+                a0[i] - a1[i],
+                b0[i] + b1[i],
+                b0[i] - b1[i],
+                c0[i] + c1[i],
+                c0[i] - c1[i],
+                d0[i] + d1[i],
+                d0[i] - d1[i],
+            ];
+            let ab = [x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]];
+            let cd = [x[4] + x[6], x[5] + x[7], x[4] - x[6], x[5] - x[7]];
+            (a0[i], a1[i], b0[i], b1[i]) =
+                (ab[0] + cd[0], ab[1] + cd[1], ab[2] + cd[2], ab[3] + cd[3]);
+            (c0[i], c1[i], d0[i], d1[i]) =
+                (ab[0] - cd[0], ab[1] - cd[1], ab[2] - cd[2], ab[3] - cd[3]);
         }
     }
 }

@@ -441,7 +441,7 @@ fn principal_decoded(principal: &Principal, count: usize, channels: &[f32]) -> V
         let mut decoded = principal.mean.clone();
         for row in (0..count.min(principal.directions.rows())).map(|r| principal.directions.row(r))
         {
-            let score = crate::prior::dot(row, &centred);
+            let score = crate::simd::dot(row, &centred);
             decoded
                 .iter_mut()
                 .zip(row)
