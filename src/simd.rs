@@ -48,8 +48,18 @@ kernel! {
                 partial[lane] += a[lane] * b[lane];
             }
         }
-        let rest = left.remainder().iter().zip(right.remainder());
-        partial.iter().sum::<f32>() + rest.map(|(a, b)| a * b).sum::<f32>()
+        let mut rest = 0.0;
+        for (a, b) in left.remainder().iter().zip(right.remainder()) {
+            rest += a * b;
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                partial[lane] += partial[lane + width]; // pair by pair: no sum waits for all others
+            }
+            width /= 2;
+        }
+        partial[0] + rest
     }
 }
 
@@ -60,9 +70,53 @@ kernel! {
     }
 }
 
+kernel! {
+    /// The same in f64.
+    pub(crate) fn add_scaled_f64<'a>(weight: f64, v: &'a [f64], out: &'a mut [f64]) {
+        out.iter_mut().zip(v).for_each(|(out, v)| *out += weight * v);
+    }
+}
+
+/// Columns that are added in one pass.
+const TOGETHER: usize = 4;
+
+/// out += Σ weight·column; columns of weight 0 are not read.
+pub(crate) fn add_columns<'a>(columns: impl Iterator<Item = (f32, &'a [f32])>, out: &mut [f32]) {
+    let mut counted = columns.filter(|(weight, _)| *weight != 0.0);
+    while let Some((weight, column)) = counted.next() {
+        let (mut weights, mut group) = ([0.0; TOGETHER], [column; TOGETHER]);
+        weights[0] = weight; // where there are no more, the first is read again and does not count
+        for slot in 1..TOGETHER {
+            if let Some((weight, column)) = counted.next() {
+                (weights[slot], group[slot]) = (weight, column);
+            }
+        }
+        add_group(weights, group, out);
+    }
+}
+
+kernel! {
+    fn add_group<'a>(weights: [f32; TOGETHER], columns: [&'a [f32]; TOGETHER], out: &'a mut [f32]) {
+        let [a, b, c, d] = columns;
+        for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *out += (weights[0] * a + weights[1] * b) + (weights[2] * c + weights[3] * d);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_add_up() {
+        let columns: Vec<[f32; 3]> = (0..7).map(|c| [c as f32, 1.0, -1.0]).collect();
+        let weights = [1.0, 0.0, 2.0, 3.0, 0.0, 4.0, 5.0];
+        let mut out = [0.5; 3];
+        let pairs = weights.iter().copied().zip(columns.iter().map(|c| &c[..]));
+        add_columns(pairs, &mut out);
+        assert_eq!(out, [4.0 + 9.0 + 20.0 + 30.0 + 0.5, 15.5, -14.5]);
+    }
 
     #[test]
     fn whatever_the_length_every_product_counts() {

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use relucent::clock::Manual;
+use relucent::clock::{Clock, Manual};
 use relucent::frame::{Measurement, RangeImage};
 use relucent::metrics::RangeErrors;
 use relucent::prior::Prior;
-use relucent::recover::{MeasurementError, Refine, Settings, StartKind, Tracker, TrackerError};
+use relucent::recover::{
+    MeasurementError, Refine, Settings, StartKind, StopReason, Tracker, TrackerError,
+};
 use relucent::sensing::SensorDescription;
 use relucent::sim::{self, Split};
+use std::cell::Cell;
 use std::sync::Arc;
 
 const READINGS: usize = 205;
@@ -331,4 +334,46 @@ fn a_sensor_of_another_size_is_refused() {
             got: (32, 64)
         }
     );
+}
+
+/// A clock that moves on by a millisecond whenever it is read.
+#[derive(Default)]
+struct Ticking(Cell<u64>);
+
+impl Clock for Ticking {
+    fn now_ns(&self) -> u64 {
+        self.0.set(self.0.get() + 1_000_000);
+        self.0.get()
+    }
+}
+
+#[test]
+fn a_deadline_cuts_a_frame_short_and_says_so() {
+    let prior = Prior::embedded().unwrap();
+    let run = |deadline_ms: f64| {
+        let sensor = sim::describe((64, 64), &prior.knots, 30.0, (2, READINGS), 5).unwrap();
+        let settings = Settings {
+            deadline_ms,
+            ..Settings::default()
+        };
+        let sensor = Arc::new(sensor);
+        let mut tracker =
+            Tracker::new(Arc::clone(&sensor), &prior, settings, Ticking::default()).unwrap();
+        let recover = |index| {
+            let (_, measurement) = frame(&sensor, 2, index);
+            let mut image = RangeImage::default();
+            let report = tracker.recover(&measurement, &mut image).unwrap();
+            assert!(image.range.iter().all(|r| r.is_finite()));
+            (report.start, report.stop, report.iterations, report.cost)
+        };
+        (0..4).map(recover).collect::<Vec<_>>()
+    };
+    let free = run(0.0);
+    assert_eq!(free, run(1e6));
+    let tight = run(6.0);
+    for ((start, stop, iterations, cost), free) in tight.iter().zip(&free) {
+        assert_eq!(*stop, StopReason::Deadline);
+        assert!(*iterations <= 1 && *cost >= free.3);
+        assert_eq!(start, &free.0);
+    }
 }

@@ -4,7 +4,7 @@ use super::table;
 use relucent::frame::RangeImage;
 use relucent::metrics::{RangeErrors, median};
 use relucent::pipeline::{Cause, Event, Frame, Outlet, Summary};
-use relucent::recover::StartKind;
+use relucent::recover::{StartKind, StopReason};
 use relucent::report::Row;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,8 @@ pub(crate) struct Tally(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     kinds: [u64; 3],
+    /// frames that their deadline cut short
+    hurried: u64,
     iterations: Vec<f64>,
     residual: Vec<f64>,
     /// τ of u, s
@@ -61,7 +63,7 @@ impl Tally {
             },
             "latency_us": latency,
             "recovery": {
-                "cold": cold, "warm": warm, "restarted": restarted,
+                "cold": cold, "warm": warm, "restarted": restarted, "cut_short": inner.hurried,
                 "iterations_p50": median(inner.iterations.clone()),
                 "residual_ratio_p50": median(inner.residual.clone()),
                 "time_constant_s_p50": median(inner.time_constants.clone()),
@@ -128,6 +130,9 @@ impl Tally {
         let [cold, warm, restarted] = inner.kinds;
         let middle = |values: &[f64]| median(values.to_vec()).unwrap_or(f64::NAN);
         print!("{cold} cold, {warm} warm, {restarted} restarted");
+        if inner.hurried > 0 {
+            print!(", {} cut short by their deadline", inner.hurried);
+        }
         if warm > 0 {
             print!(
                 "; warm frames take {:.0} iterations, leave χ²/readings {:.2} and are predicted with τ {:.2} s (medians)",
@@ -223,6 +228,7 @@ impl Inner {
     fn frame(&mut self, frame: &Arc<Frame>) {
         let report = &frame.report;
         self.kinds[report.start as usize] += 1;
+        self.hurried += u64::from(report.stop == StopReason::Deadline);
         if report.start == StartKind::Warm {
             self.iterations.push(report.iterations as f64);
             self.residual.push(report.residual_ratio);

@@ -162,6 +162,7 @@ fn report_message(report: &Report) -> v1::RecoveryReport {
         StopReason::Converged => v1::StopReason::Converged,
         StopReason::Iterations => v1::StopReason::Iterations,
         StopReason::Stalled => v1::StopReason::Stalled,
+        StopReason::Deadline => v1::StopReason::Deadline,
     };
     v1::RecoveryReport {
         start: start.into(),

@@ -1,6 +1,7 @@
 //! The layers of the networks, and the decoder that recovery inverts.
 
 use super::matrix::Matrix;
+use crate::simd::add_columns;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -112,12 +113,32 @@ impl Decoder {
 
     /// Evaluates φ at `code`, (k).
     pub fn evaluate(&self, code: &[f32], at: &mut Activations) {
+        self.evaluate_by(code, at, |layer, v, out| {
+            self.layers[layer].apply_into(v, out);
+        });
+    }
+
+    /// The same by the layers' transposed weights, (in × out) each: what ReLUs hold at 0 is not multiplied.
+    pub(crate) fn evaluate_turned(&self, turned: &[Matrix], code: &[f32], at: &mut Activations) {
+        self.evaluate_by(code, at, |layer, v, out| {
+            out.copy_from_slice(&self.layers[layer].bias);
+            let columns = v.iter().enumerate();
+            add_columns(columns.map(|(c, &v)| (v, turned[layer].row(c))), out);
+        });
+    }
+
+    fn evaluate_by(
+        &self,
+        code: &[f32],
+        at: &mut Activations,
+        affine: impl Fn(usize, &[f32], &mut [f32]),
+    ) {
         at.layers.resize(self.layers.len(), Vec::new());
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, here) = at.layers.split_at_mut(index);
             let out = &mut here[0];
             out.resize(layer.bias.len(), 0.0);
-            layer.apply_into(before.last().map_or(code, Vec::as_slice), out);
+            affine(index, before.last().map_or(code, Vec::as_slice), out);
             out.iter_mut().for_each(|v| *v = v.max(0.0));
         }
         at.features.clear();

@@ -107,22 +107,19 @@ impl Posterior {
         let (code_decay, error_decay) = (decay(time_constants_s.0), decay(time_constants_s.1));
         let phi = |i: usize| if i < code { code_decay } else { error_decay };
         let len = self.mean.len();
-        let covariance = Mat::from_fn(len, len, |r, c| {
-            let most = if r < code { 1.0 } else { error_scale };
-            let growth = if r == c {
-                most * (1.0 - phi(r) * phi(r))
-            } else {
-                0.0
-            };
-            phi(r) * phi(c) * self.covariance[(r, c)] + growth
-        });
+        let phi: Vec<f64> = (0..len).map(phi).collect();
+        let mut covariance = self.covariance.clone();
+        for (c, &own) in phi.iter().enumerate() {
+            let column = covariance.col_as_slice_mut(c);
+            column
+                .iter_mut()
+                .zip(&phi)
+                .for_each(|(p, phi)| *p *= phi * own);
+            let most = if c < code { 1.0 } else { error_scale };
+            column[c] += most * (1.0 - own * own); // what time adds
+        }
         Some(Belief {
-            mean: self
-                .mean
-                .iter()
-                .enumerate()
-                .map(|(i, m)| phi(i) * m)
-                .collect(),
+            mean: self.mean.iter().zip(&phi).map(|(m, phi)| phi * m).collect(),
             precision: covariance.llt(Side::Lower).ok()?.inverse(),
         })
     }

@@ -1,11 +1,11 @@
 //! Where a frame starts that nothing is known of.
 
-use super::solve::{Problem, Solution};
+use super::solve::{Problem, Solution, StopReason};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 /// The best that `descend` makes of several starts, each taken with the sign of lower cost; stops early at a cost of
-/// `content`.
+/// `content`, and when the deadline nears.
 pub(super) fn lowest(
     problem: &Problem<'_>,
     starts: impl Iterator<Item = Vec<f32>>,
@@ -26,7 +26,8 @@ pub(super) fn lowest(
         if best.as_ref().is_none_or(|best| solution.cost < best.cost) {
             best = Some(solution);
         }
-        if best.as_ref().is_some_and(|best| best.cost <= content) {
+        let enough = |best: &Solution| best.cost <= content || best.stop == StopReason::Deadline;
+        if best.as_ref().is_some_and(enough) {
             break;
         }
     }

@@ -45,7 +45,7 @@ impl Forward {
     /// # Panics
     /// Where `code` is not k long.
     pub fn apply(&mut self, code: &[f32]) -> &[f32] {
-        self.model.decoder.evaluate(code, &mut self.at);
+        self.model.evaluate(code, &mut self.at);
         self.out.fill(0.0);
         let features = self.at.features().iter().copied();
         add_columns(self.system.head(), features, &mut self.out);

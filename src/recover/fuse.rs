@@ -1,11 +1,12 @@
 //! The head seen through a pattern set: computed once, so that no iteration touches a pixel.
 
 use super::columns::Columns;
+use super::compress::directions;
 use super::model::Model;
 use super::rest::Spread;
 use super::whiten::Whitener;
 use crate::sensing::Operator;
-use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatRef, Par};
 
 /// A·\[W_d, E Λ^½\] and what else patterns make of a model, before any noise level.
@@ -42,7 +43,11 @@ impl Fused {
         missing: &[u32],
     ) -> Option<System> {
         let whitener = Whitener::new(&self.spread, noise, gain, missing)?;
-        Some(self.system(model, whitener).shrunk())
+        let system = self.system(model, whitener).shrunk();
+        Some(match (&model.samples, missing) {
+            (Some(samples), []) => system.compressed(samples), // not worth it for one frame
+            _ => system,
+        })
     }
 
     /// The readings, (J·m), of features φ(u) and c.
@@ -67,6 +72,7 @@ impl Fused {
             readings: self.offset.len(),
             gram: symmetric_product(error),
             flat: self.flat(&whitener),
+            error_rows: matrix.nrows(),
             whitener,
             matrix,
             basis: None,
@@ -102,7 +108,7 @@ impl Fused {
     }
 }
 
-/// One pattern set at one noise level: whitened, and shrunk to at most H + q rows.
+/// One pattern set at one noise level: whitened, and shrunk to the directions that count.
 #[derive(Clone, Debug)]
 pub(super) struct System {
     /// H
@@ -110,9 +116,11 @@ pub(super) struct System {
     /// J·m
     readings: usize,
     pub(super) whitener: Whitener,
-    /// M = S₀^(−½) A \[W_d, E Λ^½\], or R of its QR factorisation, (rows × H + q)
+    /// M = S₀^(−½) A \[W_d, E Λ^½\], or along the directions of `basis` only, (rows × H + q)
     matrix: Mat<f32>,
-    /// Q, where there is one, (readings × rows)
+    /// rows, from the first on, that c changes
+    error_rows: usize,
+    /// orthonormal directions of whitened readings, where not all count, (readings × rows)
     pub(super) basis: Option<Mat<f32>>,
     /// S₀^(−½) A(b + ē), (readings)
     pub(super) offset: Vec<f32>,
@@ -149,9 +157,28 @@ impl System {
             return self;
         }
         let qr = self.matrix.qr();
+        let matrix = qr.thin_R().to_owned();
         Self {
-            matrix: qr.thin_R().to_owned(),
+            error_rows: matrix.nrows(),
             basis: Some(qr.compute_thin_Q()),
+            matrix,
+            ..self
+        }
+    }
+
+    /// Along the directions only in which the model's images differ, see [`directions`].
+    fn compressed(self, samples: &Mat<f32>) -> Self {
+        let kept = directions(self.head(), self.error(), samples.as_ref());
+        if kept.ncols() * 10 > self.matrix.nrows() * 9 {
+            return self;
+        }
+        Self {
+            error_rows: self.matrix.ncols() - self.features,
+            matrix: kept.transpose() * &self.matrix,
+            basis: Some(match &self.basis {
+                Some(basis) => basis * kept,
+                None => kept,
+            }),
             ..self
         }
     }
@@ -161,21 +188,29 @@ impl System {
         self.matrix.as_ref().subcols(0, self.features)
     }
 
-    /// The columns of the error, (rows × q).
+    /// The columns of the error where they are not 0: in the first rows, (any × q).
     pub(super) fn error(&self) -> MatRef<'_, f32> {
-        self.matrix
-            .as_ref()
-            .subcols(self.features, self.matrix.ncols() - self.features)
+        let errors = self.matrix.ncols() - self.features;
+        let matrix = self.matrix.as_ref();
+        matrix.submatrix(0, self.features, self.error_rows, errors)
+    }
+
+    /// ỹ = S₀^(−½) (y − A(b + ē)) of readings y, (J·m), where they count.
+    pub(super) fn whiten(&self, y: &[f32]) -> Vec<f32> {
+        let mut whitened = vec![0.0; self.whitener.len()];
+        self.whitener.apply(y, &mut whitened);
+        let offsets = whitened.iter_mut().zip(&self.offset);
+        offsets.for_each(|(y, o)| *y -= o);
+        whitened
     }
 
     /// Whitens and projects readings y, (J·m).
     pub(super) fn project(&self, y: &[f32]) -> Readings {
-        let mut whitened = vec![0.0; self.whitener.len()];
-        self.whitener.apply(y, &mut whitened);
-        whitened
-            .iter_mut()
-            .zip(&self.offset)
-            .for_each(|(y, o)| *y -= o);
+        self.project_whitened(self.whiten(y))
+    }
+
+    /// Projects whitened readings, (readings).
+    pub(super) fn project_whitened(&self, whitened: Vec<f32>) -> Readings {
         let Some(basis) = &self.basis else {
             return Readings {
                 y: whitened.clone(),
@@ -184,9 +219,8 @@ impl System {
                 magnitudes: vec![],
             };
         };
-        let y: Vec<f32> = (0..basis.ncols())
-            .map(|c| crate::simd::dot(basis.col_as_slice(c), &whitened))
-            .collect();
+        let along = |c| crate::simd::dot(basis.col_as_slice(c), &whitened);
+        let y: Vec<f32> = (0..basis.ncols()).map(along).collect();
         Readings {
             outside: (energy(&whitened) - energy(&y)).max(0.0),
             y,
@@ -209,8 +243,8 @@ impl System {
         self.whitener.precision(self.readings)
     }
 
-    /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings), of features φ(u) and c.
-    pub(super) fn left(&self, readings: &Readings, features: &[f32], error: &[f64]) -> Vec<f32> {
+    /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings), of whitened readings ỹ, features φ(u) and c.
+    pub(super) fn left(&self, whitened: &[f32], features: &[f32], error: &[f64]) -> Vec<f32> {
         let mut explained = vec![0.0; self.matrix.nrows()];
         let error = error.iter().map(|&c| c as f32);
         add_columns(
@@ -218,7 +252,7 @@ impl System {
             features.iter().copied().chain(error),
             &mut explained,
         );
-        let mut left = readings.whitened.clone();
+        let mut left = whitened.to_vec();
         match &self.basis {
             None => left.iter_mut().zip(&explained).for_each(|(l, e)| *l -= e),
             Some(basis) => add_columns(basis.as_ref(), explained.iter().map(|e| -e), &mut left),
@@ -264,26 +298,28 @@ pub(super) fn add_columns(
     weights: impl Iterator<Item = f32>,
     out: &mut [f32],
 ) {
-    for (index, weight) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
-        out.iter_mut()
-            .zip(column(matrix, index))
-            .for_each(|(out, v)| *out += weight * v);
-    }
+    let columns = weights
+        .enumerate()
+        .map(|(index, weight)| (weight, column(matrix, index)));
+    crate::simd::add_columns(columns, out);
 }
 
 /// Mᵀ M in f64, (cols × cols).
 pub(super) fn symmetric_product(matrix: MatRef<'_, f32>) -> Mat<f64> {
     let mut product: Mat<f32> = Mat::zeros(matrix.ncols(), matrix.ncols());
-    matmul(
+    triangular::matmul(
         product.as_mut(),
+        BlockStructure::TriangularLower,
         Accum::Replace,
         matrix.transpose(),
+        BlockStructure::Rectangular,
         matrix,
+        BlockStructure::Rectangular,
         1.0,
         Par::Seq,
     );
     Mat::from_fn(matrix.ncols(), matrix.ncols(), |r, c| {
-        f64::from(product[(r, c)])
+        f64::from(product[(r.max(c), r.min(c))])
     })
 }
 

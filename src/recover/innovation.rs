@@ -2,6 +2,7 @@
 //!
 //! The innovation ν ~ N(0, Σ), Σ = H P⁻ Hᵀ + R. No reading is looked at again for the derivative of its likelihood: prediction
 //! and posterior hold HᵀΣ⁻¹ν = Ω(v̂ − v⁻) and HᵀΣ⁻¹H = Ω − ΩPΩ, where Ω = (P⁻)⁻¹ and P is the posterior's covariance.
+//! Products are in f32: a score is a statistic, whose own noise is greater by orders of magnitude.
 
 use super::belief::{Belief, Posterior};
 use faer::{Mat, MatRef};
@@ -34,13 +35,14 @@ pub(super) struct Innovation<'a> {
 impl Innovation<'_> {
     /// What it says of a factor on the time constants of u, of length `code`, and c; `elapsed` is Δt/τ of each.
     pub(super) fn lesson(&self, code: usize, elapsed: [f64; 2]) -> Lesson {
-        let kept = &self.posterior.covariance * &self.belief.precision; // PΩ
+        let precision = single(&self.belief.precision);
+        let kept = single(&self.posterior.covariance) * &precision; // PΩ
         let blocks = [0..code, code..self.posterior.mean.len()];
         let most = [1.0, self.error_scale];
         let mut all = Lesson::default();
         for ((block, elapsed), most) in blocks.into_iter().zip(elapsed).zip(most) {
             if elapsed < FORGOTTEN {
-                let lesson = self.block(block, elapsed, most, &kept);
+                let lesson = self.block(block, elapsed, most, &precision, &kept);
                 all.score += lesson.score;
                 all.information += lesson.information;
             }
@@ -50,19 +52,26 @@ impl Innovation<'_> {
 
     /// Of one block's own: ∂v⁻ = δ D v⁻ and ∂P⁻ = δ (D P⁻ + P⁻ D − 2 D P₀), with δ = Δt/τ, D the identity on the block and
     /// P₀ = `most`·I the prior's covariance there.
-    fn block(&self, block: Range<usize>, elapsed: f64, most: f64, kept: &Mat<f64>) -> Lesson {
+    fn block(
+        &self,
+        block: Range<usize>,
+        elapsed: f64,
+        most: f64,
+        single: &Mat<f32>,
+        kept: &Mat<f32>,
+    ) -> Lesson {
         let precision = &self.belief.precision; // e²Ω
         let (mean, predicted) = (&self.posterior.mean, &self.belief.mean);
         let away: Vec<f64> = mean.iter().zip(predicted).map(|(v, m)| v - m).collect();
         let kept_here = kept.as_ref().subcols(block.start, block.len());
-        let known = precision.as_ref().subrows(block.start, block.len()) * kept_here; // e²ΩPΩ
+        let known = single.as_ref().subrows(block.start, block.len()) * kept_here; // e²ΩPΩ
         let mut score = 0.0;
         for (at, i) in block.clone().enumerate() {
             let pairs = precision.col_as_slice(i).iter().zip(&away);
             let force = pairs.map(|(p, d)| p * d).sum::<f64>() / self.error_scale; // HᵀΣ⁻¹ν
-            let gained = (precision[(i, i)] - known[(at, at)]) / self.error_scale; // HᵀΣ⁻¹H
+            let gained = (precision[(i, i)] - f64::from(known[(at, at)])) / self.error_scale; // HᵀΣ⁻¹H
             score += force * mean[i] - most * force * force;
-            score += most * gained - (1.0 - kept[(i, i)]);
+            score += most * gained - (1.0 - f64::from(kept[(i, i)]));
         }
         Lesson {
             score: elapsed * score,
@@ -76,25 +85,40 @@ impl Innovation<'_> {
         block: Range<usize>,
         elapsed: f64,
         most: f64,
-        known: MatRef<'_, f64>,
+        known: MatRef<'_, f32>,
     ) -> f64 {
         let (start, size) = (block.start, block.len());
         let growth = 2.0 * elapsed * (-2.0 * elapsed).exp();
-        let gained = Mat::from_fn(size, size, |r, c| {
-            (self.belief.precision[(start + r, start + c)] - known[(r, c)]) / self.error_scale
-        });
-        let moved = Mat::from_fn(size, size, |r, c| {
-            let prior = if r == c { most } else { 0.0 };
-            growth * (self.last.covariance[(start + r, start + c)] - prior)
-        });
+        let here = |all: &Mat<f64>| single_of(all.as_ref().submatrix(start, start, size, size));
+        let mut gained = here(&self.belief.precision);
+        gained -= known;
+        gained *= faer::Scale(self.error_scale.recip() as f32);
+        let mut moved = here(&self.last.covariance);
+        (0..size).for_each(|i| moved[(i, i)] -= most as f32);
         let change = gained * moved;
         let row = |r: usize| {
-            (0..size)
-                .map(|c| change[(r, c)] * change[(c, r)])
+            let column = change.col_as_slice(r).iter().enumerate();
+            column
+                .map(|(c, v)| f64::from(v * change[(r, c)]))
                 .sum::<f64>()
         };
-        0.5 * (0..size).map(row).sum::<f64>()
+        0.5 * growth * growth * (0..size).map(row).sum::<f64>()
     }
+}
+
+fn single(matrix: &Mat<f64>) -> Mat<f32> {
+    single_of(matrix.as_ref())
+}
+
+fn single_of(matrix: MatRef<'_, f64>) -> Mat<f32> {
+    let mut out = Mat::zeros(matrix.nrows(), matrix.ncols());
+    for (c, column) in matrix.col_iter().enumerate() {
+        let slots = out.col_as_slice_mut(c).iter_mut();
+        slots
+            .zip(column.iter())
+            .for_each(|(out, v)| *out = *v as f32);
+    }
+    out
 }
 
 /// What readings say of the rest's time constant: `carried` is what they show of the rest of the frame before, and `left` what
@@ -165,7 +189,7 @@ mod tests {
         let step = 1e-4f64;
         let slope = (likelihood(step.exp(), &y) - likelihood((-step).exp(), &y)) / (2.0 * step);
         assert!(
-            (lesson.score - slope).abs() < 1e-6 * slope.abs().max(1.0),
+            (lesson.score - slope).abs() < 1e-4 * slope.abs().max(1.0),
             "{} instead of {slope}",
             lesson.score
         );

@@ -4,6 +4,8 @@ mod belief;
 mod brightness;
 mod cold;
 mod columns;
+mod compress;
+mod deadline;
 mod differences;
 mod doubt;
 mod error;

@@ -4,8 +4,14 @@ use super::brightness::Brightness;
 use super::columns::Columns;
 use super::rest::Rest;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+use crate::simd::add_scaled;
 use faer::Mat;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
+
+/// Random codes whose features tell what readings can show.
+const SAMPLES: usize = 1024;
 
 /// How the representation error enters the estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +31,10 @@ pub enum ErrorModel {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(super) decoder: Decoder,
+    /// its layers' weights, transposed
+    turned: Vec<Matrix>,
+    /// samples of φ about their mean over the root of their number, (H × samples), where codes have a distribution
+    pub(super) samples: Option<Mat<f32>>,
     /// images of the H features
     pub(super) head: Columns,
     /// E·Λ^½, q images
@@ -83,15 +93,36 @@ impl Model {
         let layers = prior
             .decoder
             .whitened_layers(&prior.code.mean, &prior.code.factor);
+        let generator = Self::generator(&prior.decoder.head, layers, whitened);
         Self {
+            samples: Some(generator.sampled()),
             mean_error: prior.error.mean.clone(),
             rms_return: prior.rms_return,
             moments: Some(prior.moments.clone()),
             error,
             rest,
             channels,
-            ..Self::generator(&prior.decoder.head, layers, whitened)
+            ..generator
         }
+    }
+
+    /// [`Model::samples`]: of random codes, the same ones always.
+    fn sampled(&self) -> Mat<f32> {
+        let mut at = Activations::default();
+        let mut normal = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(0));
+        let mut samples = Mat::zeros(self.feature_len(), SAMPLES);
+        let mut mean = vec![0.0; self.feature_len()];
+        for s in 0..SAMPLES {
+            let code: Vec<f32> = normal.by_ref().take(self.code_len()).collect();
+            self.evaluate(&code, &mut at);
+            samples.col_as_slice_mut(s).copy_from_slice(at.features());
+            add_scaled(1.0 / SAMPLES as f32, at.features(), &mut mean);
+        }
+        for s in 0..SAMPLES {
+            add_scaled(-1.0, &mean, samples.col_as_slice_mut(s));
+        }
+        samples *= faer::Scale((SAMPLES as f32).sqrt().recip());
+        samples
     }
 
     /// A generator without error and without statistics: the theory's setting.
@@ -124,7 +155,12 @@ impl Model {
         };
         let outputs = bias.len();
         Self {
+            turned: layers
+                .iter()
+                .map(|layer| layer.weight.transposed())
+                .collect(),
             decoder: Decoder { layers, head: kind }, // its weights live in the columns
+            samples: None,
             head: columns,
             error: Columns::new(0, outputs, |_, _| ()),
             mean_error: vec![0.0; outputs],
@@ -175,13 +211,18 @@ impl Model {
             .collect()
     }
 
+    /// Evaluates the features φ at `code` u, (k).
+    pub(super) fn evaluate(&self, code: &[f32], at: &mut Activations) {
+        self.decoder.evaluate_turned(&self.turned, code, at);
+    }
+
     /// G(u), (J·n), of a state v = (u, c); only columns that count are read.
     ///
     /// # Panics
     /// Where `state` is not k + q long or `x` not J·n.
     pub(super) fn generate(&self, state: &[f32], at: &mut Activations, x: &mut [f32]) {
         assert_eq!(state.len(), self.state_len(), "k + q");
-        self.decoder.evaluate(&state[..self.code_len()], at);
+        self.evaluate(&state[..self.code_len()], at);
         x.copy_from_slice(&self.bias);
         self.head.add(at.features(), x);
     }
@@ -237,13 +278,13 @@ impl Model {
     fn moved(&self, state: &[f32], draws: &[f32]) -> Mat<f32> {
         let (k, features) = (self.code_len(), self.feature_len());
         let mut at = Activations::default();
-        self.decoder.evaluate(&state[..k], &mut at);
+        self.evaluate(&state[..k], &mut at);
         let here = at.features().to_vec();
         let count = draws.len() / state.len();
         let mut moved = Mat::zeros(features + self.error_len(), count);
         for (d, draw) in draws.chunks_exact(state.len()).enumerate() {
             let code: Vec<f32> = state.iter().zip(&draw[..k]).map(|(u, d)| u + d).collect();
-            self.decoder.evaluate(&code, &mut at);
+            self.evaluate(&code, &mut at);
             let column = moved.col_as_slice_mut(d);
             let there = at.features().iter().zip(&here);
             let features = column.iter_mut().zip(there);

@@ -34,6 +34,9 @@ pub struct Settings {
     pub solver: Solver,
     /// when Levenberg–Marquardt stops
     pub limits: Limits,
+    /// time that a frame may take to be solved, ms, from when it came to the tracker; when it nears, the best state so far is
+    /// taken as it is. 0 is none. Preparing a pattern set at its first frame cannot be cut short.
+    pub deadline_ms: f64,
     /// how the other solvers run
     pub first_order: FirstOrder,
     /// random codes tried at a cold start, each with its negative, after the linear estimate and zero
@@ -66,6 +69,7 @@ impl Default for Settings {
             fixed_time_constants: false,
             solver: Solver::default(),
             limits: Limits::default(),
+            deadline_ms: 0.0,
             first_order: FirstOrder::default(),
             random_starts: 2,
             content_ratio: 2.0,

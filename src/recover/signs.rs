@@ -181,7 +181,7 @@ impl Unsigned<'_> {
         carried: Option<&[f32]>,
     ) -> Vec<f32> {
         let mut at = Activations::default();
-        self.model.decoder.evaluate(code, &mut at);
+        self.model.evaluate(code, &mut at);
         let mut like = self.fused.readings(at.features(), error);
         if let Some(carried) = carried {
             like.iter_mut().zip(carried).for_each(|(y, c)| *y += c);
@@ -236,8 +236,8 @@ impl Unsigned<'_> {
             }
             let (u, error) = solution.state.split_at(k);
             code = u.iter().map(|&u| u as f32).collect();
-            self.model.decoder.evaluate(&code, &mut at);
-            let dual = system.dual(system.left(&readings, at.features(), error));
+            self.model.evaluate(&code, &mut at);
+            let dual = system.dual(system.left(&readings.whitened, at.features(), error));
             let Weighed {
                 change,
                 unknown,

@@ -4,10 +4,11 @@
 //! leaves over, so iterations are over u alone, on the Schur complement of c (variable projection).
 
 use super::belief::{Belief, Posterior};
+use super::deadline::Deadline;
 use super::fuse::{Readings, System, add_columns, column, symmetric_product};
 use super::model::Model;
 use crate::prior::Activations;
-use crate::simd::dot;
+use crate::simd::{add_scaled_f64, dot};
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Llt;
 use faer::linalg::solvers::Solve;
@@ -42,6 +43,8 @@ pub enum StopReason {
     Iterations,
     /// no damping gave a decrease
     Stalled,
+    /// the frame's deadline neared: see [`Settings::deadline_ms`](super::Settings::deadline_ms)
+    Deadline,
 }
 
 /// First damping, relative to the diagonal of the normal equations.
@@ -60,6 +63,9 @@ pub(super) struct Problem<'a> {
     belief: &'a Belief,
     /// M_EᵀM_E + Ω_cc
     error_normal: Llt<f64>,
+    /// Ω_cc c⁻, (q)
+    error_pull: Vec<f64>,
+    deadline: Option<&'a Deadline<'a>>,
 }
 
 /// Where an iteration stands.
@@ -70,6 +76,8 @@ pub(super) struct Point {
     c: Vec<f64>,
     /// M_E c + M_φ φ(u) − ỹ
     residual: Vec<f32>,
+    /// Ω (v − v⁻), (k + q)
+    pull: Vec<f64>,
     pub(super) cost: f64,
 }
 
@@ -83,8 +91,12 @@ impl Point {
 
 /// H = [[H_uu, H_uc], [H_cu, H_cc]] of the undamped normal equations and the gradient in u.
 struct Normal {
+    /// H_uu, (k × k)
     code: Mat<f64>,
+    /// H_uc, (k × q)
     cross: Mat<f64>,
+    /// H_uu − H_uc H_cc⁻¹ H_cu: of u alone, c eliminated, (k × k)
+    reduced: Mat<f64>,
     gradient: Vec<f64>,
 }
 
@@ -110,14 +122,25 @@ impl<'a> Problem<'a> {
         belief: &'a Belief,
     ) -> Option<Self> {
         let (k, q) = (model.code_len(), model.error_len());
-        let normal = &system.gram + belief.precision.as_ref().submatrix(k, k, q, q);
+        let own = belief.precision.as_ref().submatrix(k, k, q, q);
+        let normal = &system.gram + own;
         Some(Self {
+            error_pull: product(own, &belief.mean[k..]),
             model,
             system,
             readings,
             belief,
             error_normal: normal.llt(Side::Lower).ok()?,
+            deadline: None,
         })
+    }
+
+    /// The same, to be done by a deadline.
+    pub(super) fn by(self, deadline: &'a Deadline<'a>) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
     }
 
     /// Cost of starting at `u`, (k).
@@ -137,12 +160,16 @@ impl<'a> Problem<'a> {
                 .step(&normal, 0.0)
                 .map_or(0.0, |(_, decrease)| decrease);
         while iterations < limits.iterations {
+            if self.deadline.is_some_and(Deadline::nears) {
+                stop = StopReason::Deadline;
+                break;
+            }
             iterations += 1;
             let Some((step, promised)) = self.step(&normal, damping) else {
                 damping *= 10.0;
                 continue;
             };
-            let worth = limits.tolerance * point.cost;
+            let worth = limits.tolerance * (point.cost + 0.5 * self.readings.outside);
             let mut small = promised <= worth;
             let next = self.evaluate(
                 point
@@ -194,7 +221,7 @@ impl<'a> Problem<'a> {
     /// The residual and cost at u, with the best c.
     pub(super) fn evaluate(&self, u: Vec<f32>, at: &mut Activations) -> Point {
         let (k, q) = (self.model.code_len(), self.model.error_len());
-        self.model.decoder.evaluate(&u, at);
+        self.model.evaluate(&u, at);
         let mut residual: Vec<f32> = self.readings.y.iter().map(|y| -y).collect();
         add_columns(
             self.system.head(),
@@ -202,60 +229,29 @@ impl<'a> Problem<'a> {
             &mut residual,
         );
         self.readings.take_signs(&mut residual);
-        let moved: Vec<f64> = u
-            .iter()
-            .zip(&self.belief.mean)
-            .map(|(&u, m)| f64::from(u) - m)
-            .collect();
-        let (before, precision) = (&self.belief.mean[k..], &self.belief.precision);
+        let (mean, precision) = (&self.belief.mean, self.belief.precision.as_ref());
+        let moved: Vec<f64> = u.iter().zip(mean).map(|(&u, m)| f64::from(u) - m).collect();
         let error = self.system.error();
+        let code = product(precision.submatrix(k, 0, q, k), &moved);
         let right = Mat::from_fn(q, 1, |i, _| {
-            let data = f64::from(dot(column(error, i), &residual));
-            let known: f64 = (0..q).map(|l| precision[(k + i, k + l)] * before[l]).sum();
-            let code: f64 = (0..k).map(|l| precision[(k + i, l)] * moved[l]).sum();
-            known - code - data
+            let data = f64::from(dot(column(error, i), &residual[..error.nrows()]));
+            self.error_pull[i] - code[i] - data
         });
-        let c = self.error_normal.solve(&right);
-        let c: Vec<f64> = (0..q).map(|i| c[(i, 0)]).collect();
-        add_columns(error, c.iter().map(|&c| c as f32), &mut residual);
-        let away: Vec<f64> = moved
-            .into_iter()
-            .chain(c.iter().zip(before).map(|(c, b)| c - b))
-            .collect();
-        let belief: f64 = self
-            .prior_gradient(&away, k + q)
-            .iter()
-            .zip(&away)
-            .map(|(g, d)| g * d)
-            .sum();
+        let c = self.error_normal.solve(&right).col_as_slice(0).to_vec();
+        let shown = &mut residual[..error.nrows()];
+        add_columns(error, c.iter().map(|&c| c as f32), shown);
+        let away = c.iter().zip(&mean[k..]).map(|(c, m)| c - m);
+        let away: Vec<f64> = moved.into_iter().chain(away).collect();
+        let pull = product(precision, &away);
+        let belief: f64 = pull.iter().zip(&away).map(|(g, d)| g * d).sum();
         let data: f64 = residual.iter().map(|&r| f64::from(r).powi(2)).sum();
         Point {
             u,
             c,
             residual,
+            pull,
             cost: 0.5 * (data + belief),
         }
-    }
-
-    /// Ω (v − v⁻), its first `rows` rows.
-    fn prior_gradient(&self, away: &[f64], rows: usize) -> Vec<f64> {
-        let precision = &self.belief.precision;
-        (0..rows)
-            .map(|r| {
-                precision
-                    .col_as_slice(r)
-                    .iter()
-                    .zip(away)
-                    .map(|(p, d)| p * d)
-                    .sum()
-            })
-            .collect() // symmetric
-    }
-
-    /// v − v⁻
-    fn away(&self, point: &Point) -> Vec<f64> {
-        let state = point.state().into_iter();
-        state.zip(&self.belief.mean).map(|(v, m)| v - m).collect()
     }
 
     /// ∂cost/∂u, (k), at a point whose activations are current, without the Jacobian. That c follows u adds nothing: at the
@@ -269,7 +265,7 @@ impl<'a> Problem<'a> {
                 false => dot(column(head, index), &point.residual),
             })
             .collect();
-        let mut gradient = self.prior_gradient(&self.away(point), self.model.code_len());
+        let mut gradient = point.pull[..self.model.code_len()].to_vec();
         let data = self.model.decoder.pull_back(at, &back);
         gradient
             .iter_mut()
@@ -280,8 +276,8 @@ impl<'a> Problem<'a> {
 
     /// The largest curvature of the linearised cost at a point whose activations are current.
     pub(super) fn curvature(&self, point: &Point, at: &mut Activations) -> Option<f64> {
-        let reduced = self.reduced(&self.linearise(point, at));
-        let eigenvalues = reduced.self_adjoint_eigenvalues(Side::Lower).ok()?;
+        let normal = self.linearise(point, at);
+        let eigenvalues = normal.reduced.self_adjoint_eigenvalues(Side::Lower).ok()?;
         eigenvalues.last().copied()
     }
 
@@ -291,23 +287,22 @@ impl<'a> Problem<'a> {
         let jacobian = self.jacobian(at);
         let belief = self.belief.precision.as_ref();
         let code = symmetric_product(jacobian.as_ref()) + belief.submatrix(0, 0, k, k);
-        let mut cross: Mat<f32> = Mat::zeros(k, q);
-        matmul(
-            cross.as_mut(),
-            Accum::Replace,
-            jacobian.transpose(),
-            self.system.error(),
-            1.0,
-            Par::Seq,
-        );
+        let error = self.system.error();
+        let shown = jacobian.as_ref().subrows(0, error.nrows());
+        let cross = shown.transpose() * error;
         let cross = Mat::from_fn(k, q, |r, c| f64::from(cross[(r, c)]) + belief[(r, k + c)]);
-        let mut gradient = self.prior_gradient(&self.away(point), k);
+        let mut reduced = code.clone();
+        if q > 0 {
+            reduced -= &cross * self.error_normal.solve(cross.transpose());
+        }
+        let mut gradient = point.pull[..k].to_vec();
         for (c, g) in gradient.iter_mut().enumerate() {
             *g += f64::from(dot(jacobian.col_as_slice(c), &point.residual));
         }
         Normal {
             code,
             cross,
+            reduced,
             gradient,
         }
     }
@@ -343,38 +338,44 @@ impl<'a> Problem<'a> {
     /// The damped step in u and the decrease that the linearised problem promises for it.
     fn step(&self, normal: &Normal, damping: f64) -> Option<(Vec<f64>, f64)> {
         let k = self.model.code_len();
-        let mut reduced = self.reduced(normal);
-        let undamped = reduced.clone();
-        (0..k).for_each(|i| reduced[(i, i)] += damping * reduced[(i, i)].abs().max(1e-12));
+        let mut damped = normal.reduced.clone();
+        (0..k).for_each(|i| damped[(i, i)] += damping * damped[(i, i)].abs().max(1e-12));
         let right = Mat::from_fn(k, 1, |i, _| -normal.gradient[i]);
-        let step = reduced.llt(Side::Lower).ok()?.solve(&right);
-        let bent = &undamped * &step;
-        let promised = (0..k)
-            .map(|i| step[(i, 0)] * (right[(i, 0)] - 0.5 * bent[(i, 0)]))
-            .sum();
-        Some(((0..k).map(|i| step[(i, 0)]).collect(), promised))
-    }
-
-    /// The undamped normal matrix of u alone, c eliminated, (k × k).
-    fn reduced(&self, normal: &Normal) -> Mat<f64> {
-        let mut reduced = normal.code.clone();
-        if self.model.error_len() > 0 {
-            reduced -= &normal.cross * self.error_normal.solve(normal.cross.transpose());
-        }
-        reduced
+        let step = damped.llt(Side::Lower).ok()?.solve(&right);
+        let step = step.col_as_slice(0).to_vec();
+        let bent = product(normal.reduced.as_ref(), &step);
+        let terms = step.iter().zip(&bent).zip(&normal.gradient);
+        let promised = terms.map(|((s, bent), g)| -s * (g + 0.5 * bent)).sum();
+        Some((step, promised))
     }
 
     /// The whole undamped normal matrix, (k + q × k + q).
     fn full(&self, normal: &Normal) -> Mat<f64> {
         let (k, q) = (self.model.code_len(), self.model.error_len());
         let belief = self.belief.precision.as_ref();
-        Mat::from_fn(k + q, k + q, |r, c| match (r < k, c < k) {
-            (true, true) => normal.code[(r, c)],
-            (true, false) => normal.cross[(r, c - k)],
-            (false, true) => normal.cross[(c, r - k)],
-            (false, false) => self.system.gram[(r - k, c - k)] + belief[(r, c)],
-        })
+        let mut full = belief.to_owned();
+        let mut block = |at: (usize, usize), part: MatRef<'_, f64>| {
+            let (rows, cols) = part.shape();
+            full.submatrix_mut(at.0, at.1, rows, cols).copy_from(part);
+        };
+        block((0, 0), normal.code.as_ref());
+        block((0, k), normal.cross.as_ref());
+        block((k, 0), normal.cross.transpose());
+        let mut error = full.submatrix_mut(k, k, q, q);
+        error += &self.system.gram;
+        full
     }
+}
+
+/// M v, of a matrix whose columns are contiguous.
+fn product(matrix: MatRef<'_, f64>, v: &[f64]) -> Vec<f64> {
+    let mut out = vec![0.0; matrix.nrows()];
+    for (column, &weight) in matrix.col_iter().zip(v) {
+        if let Some(column) = column.try_as_col_major() {
+            add_scaled_f64(weight, column.as_slice(), &mut out);
+        }
+    }
+    out
 }
 
 /// Whether f32 no longer tells a code from the one that a step leads to.

@@ -2,11 +2,12 @@
 
 use super::belief::Belief;
 use super::cold::{lowest, random_codes};
+use super::deadline::Deadline;
 use super::fuse::{Readings, System};
 use super::model::Model;
 use super::reference::Solver;
 use super::report::{Settings, StartKind};
-use super::solve::{Problem, Solution};
+use super::solve::{Problem, Solution, StopReason};
 
 /// The greatest error scale, and one over the least.
 const MOST_ERROR_SCALE: f64 = 30.0;
@@ -18,10 +19,11 @@ pub(super) struct Start<'a> {
     pub(super) model: &'a Model,
     pub(super) settings: &'a Settings,
     pub(super) system: &'a System,
-    /// the frame's
-    pub(super) readings: &'a Readings,
+    /// the frame's, whitened
+    pub(super) whitened: &'a [f32],
     /// e² of the track
     pub(super) error_scale: f64,
+    pub(super) deadline: &'a Deadline<'a>,
 }
 
 /// What a frame came to.
@@ -32,6 +34,8 @@ pub(super) struct Chosen {
     pub(super) error_scale: f64,
     /// whether the solution is one of the frame before, and goes with its rest
     pub(super) warm: bool,
+    /// whether the track was found lost with no time left to start anew: the next frame must
+    pub(super) lost: bool,
 }
 
 impl Start<'_> {
@@ -50,15 +54,22 @@ impl Start<'_> {
                 solution,
                 error_scale,
                 warm: false,
+                lost: false,
             });
         };
-        let warm = Chosen {
+        let lost = self.lost(&warm);
+        let late = lost && (warm.stop == StopReason::Deadline || self.deadline.nears());
+        let mut warm = Chosen {
             start: StartKind::Warm,
             solution: warm,
             error_scale: self.error_scale,
             warm: true,
+            lost: late,
         };
-        if !self.lost(&warm.solution) {
+        if late {
+            warm.solution.stop = StopReason::Deadline;
+        }
+        if late || !lost {
             return Some(warm);
         }
         let (fresh, error_scale) = self.cold(linear())?;
@@ -82,7 +93,7 @@ impl Start<'_> {
     }
 
     fn lost(&self, warm: &Solution) -> bool {
-        let usual = self.error_scale * self.readings.count() as f64;
+        let usual = self.error_scale * self.whitened.len() as f64;
         2.0 * warm.cost > self.settings.lost_residual_ratio * usual
             || 2.0 * warm.innovation > self.settings.lost_innovation_ratio * usual
     }
@@ -91,7 +102,7 @@ impl Start<'_> {
     fn warm(&self, belief: &Belief, left: &Readings) -> Option<Solution> {
         let code = belief.mean[..self.model.code_len()].iter();
         let start: Vec<f32> = code.map(|&m| m as f32).collect();
-        let problem = Problem::new(self.model, self.system, left, belief)?;
+        let problem = Problem::new(self.model, self.system, left, belief)?.by(self.deadline);
         let solution = problem.descend(&start, self.settings.limits);
         let finite = solution.cost.is_finite();
         finite.then(|| solution.with_outside(left))
@@ -100,9 +111,10 @@ impl Start<'_> {
     /// From the measurement alone: the linear estimate, zero, random codes, each against its negative, whose basin near
     /// −ρ_d z* is the other one (Hand & Voroninski 2017, theorem 2). The lowest cost wins. With its e².
     fn cold(&self, linear: Option<Vec<f32>>) -> Option<(Solution, f64)> {
-        let (k, readings) = (self.model.code_len(), self.readings);
+        let readings = &self.system.project_whitened(self.whitened.to_vec());
+        let k = self.model.code_len();
         let belief = Belief::prior(k, self.model.state_len(), 1.0);
-        let problem = Problem::new(self.model, self.system, readings, &belief)?;
+        let problem = Problem::new(self.model, self.system, readings, &belief)?.by(self.deadline);
         let informed = linear.into_iter().chain([vec![0.0; k]]);
         let (informed, random) = match self.settings.solver {
             Solver::LevenbergMarquardt => (Some(informed), self.settings.random_starts),
@@ -128,7 +140,7 @@ impl Start<'_> {
         // once more, with the spread of errors that this frame shows
         let error_scale = blended(1.0, 2.0 * best.cost / readings.count() as f64);
         let belief = Belief::prior(k, self.model.state_len(), error_scale).beside(error_scale);
-        let problem = Problem::new(self.model, self.system, readings, &belief)?;
+        let problem = Problem::new(self.model, self.system, readings, &belief)?.by(self.deadline);
         let start: Vec<f32> = best.state[..k].iter().map(|&u| u as f32).collect();
         let mut solution = self.descend(&problem, &start);
         solution.iterations += iterations;
@@ -148,8 +160,9 @@ impl Start<'_> {
         let k = self.model.code_len();
         let belief = Belief::prior(k, self.model.state_len(), error_scale).beside(error_scale);
         let code: Vec<f32> = solution.state[..k].iter().map(|&u| u as f32).collect();
-        let problem = Problem::new(self.model, self.system, self.readings, &belief)?;
-        Some(problem.cost_at(&code) + 0.5 * self.readings.outside)
+        let readings = self.system.project_whitened(self.whitened.to_vec());
+        let problem = Problem::new(self.model, self.system, &readings, &belief)?;
+        Some(problem.cost_at(&code) + 0.5 * readings.outside)
     }
 }
 

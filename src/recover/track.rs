@@ -2,6 +2,7 @@
 
 use super::belief::{Belief, Posterior};
 use super::brightness::{Brightness, Sight, brightness};
+use super::deadline::{Deadline, Reserve};
 use super::error::{MeasurementError, TrackerError, check};
 use super::fuse::{Fused, System};
 use super::health::untrusted;
@@ -73,6 +74,7 @@ pub struct Tracker<C> {
     /// e², variance of the track's errors over their usual one
     error_scale: f64,
     pace: Pace,
+    reserve: Reserve,
     sights: Vec<Option<Sight>>,
     renderer: Renderer,
     /// signs of readings of each pattern set that are sure, where they were asked for
@@ -115,6 +117,7 @@ impl<C: Clock> Tracker<C> {
             last_brightness: None,
             error_scale: 1.0,
             pace: first_pace(&settings),
+            reserve: Reserve::default(),
             renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model), &settings),
             description,
             model,
@@ -204,6 +207,8 @@ impl<C: Clock> Tracker<C> {
         }
         self.ready(measurement.pattern_set, measurement.gain)?;
         let prepared = self.clock.now_ns();
+        let after_ms = self.settings.deadline_ms;
+        let deadline = Deadline::new(&self.clock, arrived, after_ms, self.reserve);
         let scale = self.model.scale(*brightness);
         let carried = self.carried(measurement, scale);
         let Solved {
@@ -212,11 +217,12 @@ impl<C: Clock> Tracker<C> {
             rest,
             unexplained,
             lessons,
-        } = self.solve(measurement, carried)?;
+        } = self.solve(measurement, carried, &deadline)?;
         let Chosen {
             start,
             solution,
             error_scale,
+            lost,
             ..
         } = chosen;
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
@@ -226,7 +232,8 @@ impl<C: Clock> Tracker<C> {
             (None, _) | (_, 0) => vec![],
             (Some(posterior), _) => posterior.draws(),
         };
-        self.last = posterior.map(|posterior| Last {
+        self.reserve = deadline.reserve();
+        self.last = posterior.filter(|_| !lost).map(|posterior| Last {
             stamp_ns,
             posterior,
             rest: rest.iter().map(|v| v * scale).collect(),
@@ -431,6 +438,7 @@ impl<C: Clock> Tracker<C> {
         &self,
         measurement: &Measurement,
         carried: Option<Vec<f32>>,
+        deadline: &Deadline<'_>,
     ) -> Result<Solved, MeasurementError> {
         let degenerate = || MeasurementError::Degenerate {
             gain: measurement.gain,
@@ -443,7 +451,7 @@ impl<C: Clock> Tracker<C> {
                 .ok_or_else(degenerate)?,
         };
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let readings = system.project(&measurement.y);
+        let whitened = system.whiten(&measurement.y);
         let warm = carried
             .zip(self.predict(measurement))
             .map(|(rest, belief)| {
@@ -454,8 +462,9 @@ impl<C: Clock> Tracker<C> {
             model: &self.model,
             settings: &self.settings,
             system,
-            readings: &readings,
+            whitened: &whitened,
             error_scale: self.error_scale,
+            deadline,
         };
         let linear = || {
             let linear = self.linear[measurement.pattern_set].as_ref()?;
@@ -468,14 +477,14 @@ impl<C: Clock> Tracker<C> {
         let (code, error) = solution.state.split_at(self.model.code_len());
         let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
         let mut at = Activations::default();
-        self.model.decoder.evaluate(&code, &mut at);
+        self.model.evaluate(&code, &mut at);
         let mut misfit = 2.0 * solution.cost;
         let (mut lessons, mut rest) = (None, vec![0.0; self.model.output_len()]);
-        let mut left = system.left(&readings, at.features(), error);
+        let mut left = system.left(&whitened, at.features(), error);
         if let Some((before, belief, beyond)) = warm.filter(|_| chosen.warm) {
             // wrong patterns that come again are remembered in the rest, which the state must do without here
             misfit = misfit.max(left.iter().map(|&l| f64::from(l).powi(2)).sum());
-            let carried = readings.whitened.iter().zip(&beyond.whitened);
+            let carried = whitened.iter().zip(&beyond.whitened);
             let carried: Vec<f32> = carried.map(|(all, beyond)| all - beyond).collect();
             left.iter_mut().zip(&carried).for_each(|(l, c)| *l -= c);
             lessons = self.lessons(measurement, &belief, solution, (&carried, &left));
@@ -484,7 +493,7 @@ impl<C: Clock> Tracker<C> {
         let dual = system.dual(left);
         self.model.rest.explain(pattern, &dual, &mut rest);
         Ok(Solved {
-            count: readings.count() as f64,
+            count: whitened.len() as f64,
             unexplained: misfit / system.contrast(&measurement.y),
             chosen,
             rest,

@@ -157,8 +157,7 @@ impl Block {
             let column = &self.factor.col_as_slice(c)[c..];
             let (done, rest) = w[c..].split_at_mut(1);
             done[0] /= column[0];
-            let below = rest.iter_mut().zip(&column[1..]);
-            below.for_each(|(w, l)| *w -= done[0] * l);
+            crate::simd::add_scaled(-done[0], &column[1..], rest);
         }
     }
 

@@ -1,0 +1,118 @@
+//! The directions of whitened readings in which a model's images differ at all.
+//!
+//! Readings are many and images are alike: in most directions they differ by far less than the noise, and no solver learns
+//! anything there. Those that count are found from the images of random codes, once for a pattern set.
+
+use super::fuse::symmetric_product;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+
+/// Variance that may be lost, over that of the noise in all readings.
+const LOST: f32 = 0.002;
+
+/// An orthonormal basis, (rows × any), of what whitened readings `head`·φ + `error`·c, (rows), show: first of all that c
+/// can do, (q) columns, then of φ until only [`LOST`] of its variance is left, where `features` are samples of φ about their
+/// mean over the root of their number, (H × samples).
+///
+/// By a Cholesky factorisation of the covariance with pivots, largest first, which stops early (Harbrecht, Peters &
+/// Schneider 2012, "On the low-rank approximation by the pivoted Cholesky decomposition").
+pub(super) fn directions(
+    head: MatRef<'_, f32>,
+    error: MatRef<'_, f32>,
+    features: MatRef<'_, f32>,
+) -> Mat<f32> {
+    let (rows, errors) = (head.nrows(), error.ncols());
+    let of_errors = error.qr().compute_thin_Q();
+    let mut seen: Mat<f32> = Mat::zeros(features.ncols(), rows); // transposed: a reading's samples are a column
+    let (all, none) = (Accum::Replace, Accum::Add);
+    matmul(
+        seen.as_mut(),
+        all,
+        features.transpose(),
+        head.transpose(),
+        1.0,
+        Par::Seq,
+    );
+    let along = &seen * &of_errors;
+    matmul(
+        seen.as_mut(),
+        none,
+        along.as_ref(),
+        of_errors.transpose(),
+        -1.0,
+        Par::Seq,
+    );
+    let of_features = pivoted(symmetric_product(seen.as_ref()), LOST * rows as f32);
+    let of_features = of_features.qr().compute_thin_Q();
+    let mut basis = Mat::zeros(rows, errors + of_features.ncols());
+    basis.as_mut().subcols_mut(0, errors).copy_from(of_errors);
+    basis
+        .as_mut()
+        .subcols_mut(errors, of_features.ncols())
+        .copy_from(of_features);
+    basis
+}
+
+/// L, (rows × rank), with L Lᵀ near a positive semidefinite matrix: the trace of what it leaves over is at most `tolerance`.
+fn pivoted(matrix: Mat<f64>, tolerance: f32) -> Mat<f32> {
+    let rows = matrix.nrows();
+    let mut left: Vec<f64> = (0..rows).map(|i| matrix[(i, i)]).collect();
+    let mut columns: Vec<Vec<f32>> = vec![];
+    while columns.len() < rows && left.iter().sum::<f64>() > f64::from(tolerance) {
+        let largest = left.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let Some((pivot, &size)) = largest.filter(|(_, size)| **size > 0.0) else {
+            break;
+        };
+        let mut column: Vec<f32> = matrix
+            .col_as_slice(pivot)
+            .iter()
+            .map(|&v| v as f32)
+            .collect();
+        let known = columns.iter().map(|known| (-known[pivot], &known[..]));
+        crate::simd::add_columns(known, &mut column);
+        let scale = size.sqrt().recip() as f32;
+        for (column, left) in column.iter_mut().zip(&mut left) {
+            *column *= scale;
+            *left = (*left - f64::from(*column).powi(2)).max(0.0);
+        }
+        left[pivot] = 0.0;
+        columns.push(column);
+    }
+    Mat::from_fn(rows, columns.len(), |r, c| columns[c][r])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    use rand_distr::{Distribution, StandardNormal};
+
+    fn values(rows: usize, cols: usize, seed: u64) -> Mat<f32> {
+        let mut normal = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(seed));
+        Mat::from_fn(rows, cols, |_, _| normal.next().unwrap())
+    }
+
+    /// Of readings that features of rank 5 and three errors make, eight directions keep all there is.
+    #[test]
+    fn what_a_model_can_show_is_kept_and_nothing_else() {
+        let (head, error) = (values(40, 12, 1), values(40, 3, 2));
+        let features = values(12, 5, 3) * values(5, 30, 4);
+        let basis = directions(head.as_ref(), error.as_ref(), features.as_ref());
+        assert_eq!(basis.ncols(), 8);
+        let unit = basis.transpose() * &basis;
+        let shown = &head * &features;
+        let kept = &basis * (basis.transpose() * &shown);
+        let errors = basis.transpose() * &error;
+        for r in 0..8 {
+            for c in 0..8 {
+                let expected = f32::from(u8::from(r == c));
+                assert!((unit[(r, c)] - expected).abs() < 1e-4);
+            }
+            for c in 0..3 {
+                assert!(r <= c || errors[(r, c)].abs() < 1e-4, "errors come first");
+            }
+        }
+        let scale = shown.norm_max();
+        assert!((kept - shown).norm_max() < 0.05 * scale);
+    }
+}
