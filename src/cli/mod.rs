@@ -24,6 +24,7 @@ mod page;
 mod page_plot;
 mod prior;
 mod recorded;
+mod recover;
 mod replay;
 mod run;
 #[cfg(feature = "serve")]
@@ -62,6 +63,7 @@ enum Command {
     #[cfg(feature = "serve")]
     Send(send::Send),
     Info(info::Info),
+    Recover(recover::Recover),
     Bench(bench::Bench),
     Eval(eval::Eval),
     Landscape(landscape::Landscape),
@@ -81,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         #[cfg(feature = "serve")]
         Command::Send(command) => command.run(),
         Command::Info(command) => command.run(),
+        Command::Recover(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Landscape(command) => command.run(),

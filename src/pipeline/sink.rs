@@ -149,7 +149,7 @@ pub struct SinkReport {
     pub name: String,
     /// events it took
     pub taken: u64,
-    /// events its queue dropped, or that came after it had failed
+    /// events its queue dropped, at which it failed, or that came after it had failed
     pub lost: u64,
     /// why it failed, if it did
     pub failure: Option<SinkError>,
@@ -206,12 +206,19 @@ fn serve(
                 Ok(())
             }
             Ok(event) => {
-                taken += 1;
-                sink.take(&event)
+                let outcome = sink.take(&event);
+                taken += u64::from(outcome.is_ok());
+                lost += u64::from(outcome.is_err());
+                outcome
             }
         };
         if let Err(error) = outcome {
-            tracing::error!(sink = name, error = %error, "sink failed; the pipeline goes on without it");
+            let reason = causes(&*error);
+            tracing::error!(
+                sink = name,
+                reason,
+                "sink failed; the pipeline goes on without it"
+            );
             failure = Some(error);
         }
     }
@@ -224,4 +231,10 @@ fn serve(
         lost: lost + dropped.load(Ordering::Relaxed),
         failure,
     }
+}
+
+/// An error and what caused it.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
