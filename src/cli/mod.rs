@@ -19,6 +19,7 @@ mod info_log;
 mod landscape;
 mod landscape_plot;
 mod method;
+mod metrics;
 mod obstacles;
 mod page;
 mod page_plot;
@@ -48,8 +49,20 @@ pub(crate) struct Incomplete(#[source] pub(crate) relucent::journal::JournalErro
 #[derive(clap::Parser, Debug)]
 #[command(version, about)]
 pub(crate) struct Arguments {
+    /// How events are told on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How events are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// for people
+    Text,
+    /// one JSON object a line
+    Json,
 }
 
 #[derive(clap::Subcommand, Debug)]

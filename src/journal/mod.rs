@@ -3,14 +3,16 @@
 //! Every sensor has its own topics under `/relucent/<sensor id>/`, see [`Topic`].
 
 mod error;
+mod frame;
 mod read;
+mod record;
 mod repair;
 mod view;
 mod write;
 
 pub use error::JournalError;
 pub use read::{Channel, Entry, Reader};
-pub use repair::{Loss, Repaired, repair};
+pub use repair::{Loss, Repaired, repair, salvage};
 pub use view::{DepthEncoding, View};
 pub use write::{Durability, Writer};
 

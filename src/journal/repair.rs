@@ -1,20 +1,16 @@
 //! Repairing a log that was cut or damaged: everything that can still be read, in a whole log.
 
-use super::{JournalError, PROFILE, sync_folder};
+use super::frame::{Chunk, ChunkHead, Framed, HEAD, MAX_RECORD, Records};
+use super::{JournalError, PROFILE, record, sync_folder};
 use mcap::records::{self, Record, op};
-use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use mcap::{Compression, McapError, McapResult};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// The longest record that is taken, and the most that a chunk may come to, bytes.
-const MAX_RECORD: usize = 256 << 20;
 /// The most schemas and channels that are looked for outside chunks.
 const MAX_DEFINITIONS: usize = 1 << 13;
-/// Operation code and length.
-const HEAD: u64 = 9;
 
 /// What a repair came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,9 +49,9 @@ pub struct Loss {
 /// # Errors
 /// Where the log cannot be read or is no MCAP file, or the new one cannot be written.
 pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
-    let mut old = Records::open(log)?;
+    let old = File::open(log).map_err(|e| failed(log, e.into()))?;
     let part = beside(out);
-    let repaired = write(&mut old, &part).and_then(|repaired| {
+    let repaired = write(log, old, &part).and_then(|repaired| {
         let placed = std::fs::rename(&part, out).and_then(|()| sync_folder(out));
         placed.map(|()| repaired).map_err(|e| failed(out, e.into()))
     });
@@ -63,6 +59,61 @@ pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
         let _ = std::fs::remove_file(&part); // a part is of no use, and the first error says why
     }
     repaired
+}
+
+fn write(log: &Path, old: File, part: &Path) -> Result<Repaired, JournalError> {
+    let write = |e: io::Error| failed(part, e.into());
+    let new = BufWriter::new(File::create_new(part).map_err(write)?);
+    let (repaired, new) = salvage((log, BufReader::new(old)), (part, new))?;
+    let new = new.into_inner().map_err(|e| write(e.into_error()))?;
+    new.sync_all().map_err(write)?;
+    Ok(repaired)
+}
+
+/// The same from anything to anything, each with its name in errors.
+///
+/// # Errors
+/// As [`repair`].
+pub fn salvage<R: Read + Seek, W: Write + Seek>(
+    (log, mut old): (&Path, R),
+    (out, new): (&Path, W),
+) -> Result<(Repaired, W), JournalError> {
+    let read = |source| JournalError::Io {
+        path: log.to_owned(),
+        source,
+    };
+    let size = old.seek(SeekFrom::End(0)).map_err(read)?;
+    old.rewind().map_err(read)?;
+    let Some(mut old) = Records::over(old, size).map_err(read)? else {
+        return Err(JournalError::NotALog {
+            path: log.to_owned(),
+        });
+    };
+    let start = start(&mut old).map_err(read)?;
+    let new = mcap::WriteOptions::new()
+        .compression(start.compression)
+        .profile(start.profile.clone())
+        .library(start.library.clone())
+        .create(new)
+        .map_err(|e| failed(out, e))?;
+    let mut copy = Copy {
+        new,
+        sequences: (start.profile == PROFILE).then(HashMap::new),
+        repaired: Repaired::default(),
+    };
+    // the index at the end of a log repeats them: they outlive the chunk that they first stood in
+    for record in &start.definitions {
+        copy.define(record).map_err(|e| failed(out, e))?;
+    }
+    copy.all(&mut old).map_err(|source| match source {
+        Failed::Reading(source) => read(source),
+        Failed::Writing(source) => failed(out, source),
+    })?;
+    let Copy {
+        mut new, repaired, ..
+    } = copy;
+    new.finish().map_err(|e| failed(out, e))?;
+    Ok((repaired, new.into_inner()))
 }
 
 /// A name beside `out` that nothing has.
@@ -79,44 +130,6 @@ fn failed(path: &Path, source: McapError) -> JournalError {
     }
 }
 
-fn write(old: &mut Records, part: &Path) -> Result<Repaired, JournalError> {
-    let start = old.start().map_err(|source| JournalError::Io {
-        path: old.path.clone(),
-        source,
-    })?;
-    let file = File::create_new(part).map_err(|e| failed(part, e.into()))?;
-    let new = mcap::WriteOptions::new()
-        .compression(start.compression)
-        .profile(start.profile.clone())
-        .library(start.library.clone())
-        .create(BufWriter::new(file))
-        .map_err(|e| failed(part, e))?;
-    let mut copy = Copy {
-        new,
-        sequences: (start.profile == PROFILE).then(HashMap::new),
-        repaired: Repaired::default(),
-    };
-    // the index at the end of a log repeats them: they outlive the chunk that they first stood in
-    for record in &start.definitions {
-        copy.define(record).map_err(|e| failed(part, e))?;
-    }
-    copy.all(old).map_err(|source| match source {
-        Failed::Reading(source) => JournalError::Io {
-            path: old.path.clone(),
-            source,
-        },
-        Failed::Writing(source) => failed(part, source),
-    })?;
-    let Copy {
-        mut new, repaired, ..
-    } = copy;
-    let synced = new.finish().and_then(|_| {
-        let file = new.into_inner().into_inner();
-        Ok(file.map_err(io::IntoInnerError::into_error)?.sync_all()?)
-    });
-    synced.map(|()| repaired).map_err(|e| failed(part, e))
-}
-
 enum Failed {
     Reading(io::Error),
     Writing(McapError),
@@ -126,22 +139,6 @@ impl From<McapError> for Failed {
     fn from(source: McapError) -> Self {
         Self::Writing(source)
     }
-}
-
-/// The records of a log, one by one.
-struct Records {
-    path: PathBuf,
-    file: BufReader<File>,
-    size: u64,
-    at: u64,
-}
-
-/// A record as it stands in the file: shorter than its head says where the file is cut.
-struct Framed {
-    at: u64,
-    opcode: u8,
-    stated: u64,
-    body: Vec<u8>,
 }
 
 /// What is known before messages are read.
@@ -154,121 +151,66 @@ struct Start {
     definitions: Vec<Record<'static>>,
 }
 
-impl Records {
-    fn open(path: &Path) -> Result<Self, JournalError> {
-        let io = |source| JournalError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let mut file = BufReader::new(File::open(path).map_err(io)?);
-        let size = file.get_ref().metadata().map_err(io)?.len();
-        let mut magic = [0; mcap::MAGIC.len()];
-        if file.read_exact(&mut magic).is_err() || magic != *mcap::MAGIC {
-            return Err(JournalError::NotALog {
-                path: path.to_owned(),
-            });
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            size,
-            at: magic.len() as u64,
-        })
-    }
-
-    /// Reads everything but chunks, and goes back to the first record.
-    fn start(&mut self) -> io::Result<Start> {
-        let (first, mut start) = (self.at, Start::default());
-        while let Some((at, opcode, stated)) = self.head()? {
-            if opcode == op::CHUNK && stated > 40 && start.compression.is_none() {
-                let body = self.body(at, opcode, stated, 64)?;
-                let (_, name) = chunk_head(&body.body).unwrap_or_default();
-                start.compression = compression(&name);
-            } else if matches!(opcode, op::HEADER | op::SCHEMA | op::CHANNEL) {
-                let body = self.body(at, opcode, stated, MAX_RECORD as u64)?;
-                match mcap::parse_record(opcode, &body.body) {
-                    Ok(Record::Header(header)) => {
-                        (start.profile, start.library) = (header.profile, header.library);
-                    }
-                    Ok(record) if start.definitions.len() < MAX_DEFINITIONS => {
-                        start.definitions.push(record.into_owned());
-                    }
-                    _ => {}
+/// Reads everything but chunks, and goes back to the first record.
+fn start<R: Read + Seek>(old: &mut Records<R>) -> io::Result<Start> {
+    let (first, mut start) = (old.at, Start::default());
+    while let Some(head) = old.head()? {
+        let (at, opcode, stated) = head;
+        if opcode == op::CHUNK && start.compression.is_none() {
+            let framed = old.body(head, 64)?;
+            let head = ChunkHead::of(&framed.body).unwrap_or_default();
+            start.compression = compression(&head.compression);
+        } else if matches!(opcode, op::HEADER | op::SCHEMA | op::CHANNEL) {
+            let framed = old.body(head, MAX_RECORD)?;
+            match record::parse(opcode, &framed.body) {
+                Ok(Record::Header(header)) => {
+                    (start.profile, start.library) = (header.profile, header.library);
                 }
+                Ok(record) if start.definitions.len() < MAX_DEFINITIONS => {
+                    start.definitions.push(record.into_owned());
+                }
+                _ => {}
             }
-            self.go(at.saturating_add(HEAD).saturating_add(stated))?;
         }
-        self.go(first)?;
-        Ok(start)
+        old.go(at.saturating_add(HEAD).saturating_add(stated))?;
     }
-
-    fn go(&mut self, at: u64) -> io::Result<()> {
-        self.at = at.min(self.size);
-        self.file.seek(SeekFrom::Start(self.at)).map(|_| ())
-    }
-
-    /// Where the next record stands, its operation code and its length; `None` where the file has ended.
-    fn head(&mut self) -> io::Result<Option<(u64, u8, u64)>> {
-        let at = self.at;
-        if self.size - at < HEAD {
-            return Ok(None);
-        }
-        let mut head = [0; HEAD as usize];
-        self.file.read_exact(&mut head)?;
-        self.at += HEAD;
-        let [opcode, length @ ..] = head;
-        Ok(Some((at, opcode, u64::from_le_bytes(length))))
-    }
-
-    /// As much of a record as there is, and no more than `most`.
-    fn body(&mut self, at: u64, opcode: u8, stated: u64, most: u64) -> io::Result<Framed> {
-        let wanted = stated.min(self.size - self.at).min(most);
-        let mut body = vec![0; wanted as usize];
-        self.file.read_exact(&mut body)?;
-        self.at += wanted;
-        Ok(Framed {
-            at,
-            opcode,
-            stated,
-            body,
-        })
-    }
+    old.go(first)?;
+    Ok(start)
 }
 
 /// A log being copied.
-struct Copy {
-    new: mcap::Writer<BufWriter<File>>,
+struct Copy<W: Write + Seek> {
+    new: mcap::Writer<W>,
     /// the last sequence number of each channel, where they count messages
     sequences: Option<HashMap<u16, u32>>,
     repaired: Repaired,
 }
 
-impl Copy {
-    fn all(&mut self, old: &mut Records) -> Result<(), Failed> {
+impl<W: Write + Seek> Copy<W> {
+    fn all<R: Read + Seek>(&mut self, old: &mut Records<R>) -> Result<(), Failed> {
         loop {
-            let Some((at, opcode, stated)) = old.head().map_err(Failed::Reading)? else {
+            let Some(head) = old.head().map_err(Failed::Reading)? else {
                 let rest = old.size - old.at;
                 if rest > 0 {
                     self.lose(old.at, rest, "the head of a record, cut");
                 }
                 return Ok(());
             };
+            let (at, opcode, stated) = head;
             if opcode == op::DATA_END {
-                self.repaired.whole = ends_well(old) && self.repaired.losses.is_empty();
+                self.repaired.whole = self.repaired.losses.is_empty() && old.ends_well();
                 return Ok(());
             }
-            if opcode == 0 || (stated > MAX_RECORD as u64 && stated <= old.size - old.at) {
+            let blank = opcode == 0 && stated == 0; // a disk without power leaves zeros
+            if blank || (stated > MAX_RECORD && stated <= old.size - old.at) {
                 self.lose(at, old.size - at, "no record");
                 return Ok(());
             }
-            let most = MAX_RECORD as u64;
-            let framed = old.body(at, opcode, stated, most);
-            let framed = framed.map_err(Failed::Reading)?;
-            let cut = (framed.body.len() as u64) < stated;
-            match opcode {
-                op::CHUNK => self.chunk(&framed, cut)?,
-                _ if cut => self.lose(at, old.size - at, "a record, cut"),
-                _ => match mcap::parse_record(opcode, &framed.body) {
+            let framed = old.body(head, MAX_RECORD).map_err(Failed::Reading)?;
+            match framed.opcode {
+                op::CHUNK => self.chunk(&framed)?,
+                _ if framed.is_cut() => self.lose(at, old.size - at, "a record, cut"),
+                _ => match record::parse(opcode, &framed.body) {
                     Ok(record) => self.record(&record)?,
                     Err(e) => self.lose(at, HEAD + stated, &e.to_string()),
                 },
@@ -287,42 +229,40 @@ impl Copy {
     }
 
     /// Copies a chunk's messages: all of it where it is whole, as far as it goes where it is cut, none where its checksum is wrong.
-    fn chunk(&mut self, framed: &Framed, cut: bool) -> Result<(), Failed> {
+    fn chunk(&mut self, framed: &Framed) -> Result<(), Failed> {
         let before = self.repaired.messages;
-        let options = LinearReaderOptions::default()
-            .with_skip_start_magic(true)
-            .with_skip_end_magic(true)
-            .with_prevalidate_chunk_crcs(!cut)
-            .with_record_length_limit(MAX_RECORD);
-        let mut reader = LinearReader::new_with_options(options);
-        let head = [&[framed.opcode][..], &framed.stated.to_le_bytes()].concat();
-        let mut bytes = head.as_slice().chain(framed.body.as_slice());
-        let reason = loop {
-            match reader.next_event() {
-                None => return Ok(()),
-                Some(Ok(LinearReadEvent::ReadRequest(wanted))) => {
-                    let wanted = wanted.min(HEAD as usize + framed.body.len());
-                    let read = bytes.read(reader.insert(wanted)).map_err(Failed::Reading)?;
-                    reader.notify_read(read);
-                }
-                Some(Ok(LinearReadEvent::Record { data, opcode })) => {
-                    match mcap::parse_record(opcode, data) {
-                        Ok(record) => self.record(&record)?,
-                        Err(error) => break error.to_string(),
-                    }
-                }
-                Some(Err(_)) if cut => break "a chunk, cut".to_owned(),
-                Some(Err(error)) => break error.to_string(),
-            }
+        let fault = match Chunk::open(framed) {
+            Ok(mut chunk) => self.records(&mut chunk)?,
+            Err(error) => Some(error),
+        };
+        let reason = match fault {
+            None if !framed.is_cut() => return Ok(()),
+            Some(error) if !framed.is_cut() => error.to_string(),
+            _ => "a chunk, cut".to_owned(),
         };
         self.repaired.losses.push(Loss {
             at: framed.at,
             bytes: HEAD + framed.body.len() as u64,
-            span_ns: chunk_head(&framed.body).map(|(span, _)| span),
+            span_ns: ChunkHead::of(&framed.body).map(|head| head.span_ns),
             kept: self.repaired.messages - before,
             reason,
         });
         Ok(())
+    }
+
+    /// Copies records until there is no more, or something is wrong.
+    fn records(&mut self, chunk: &mut Chunk) -> Result<Option<McapError>, Failed> {
+        while let Some(record) = chunk.next() {
+            let (opcode, body) = match record {
+                Ok(record) => record,
+                Err(error) => return Ok(Some(error)),
+            };
+            match record::parse(opcode, &body) {
+                Ok(record) => self.record(&record)?,
+                Err(error) => return Ok(Some(error)),
+            }
+        }
+        Ok(None)
     }
 
     fn record(&mut self, record: &Record<'_>) -> McapResult<()> {
@@ -382,22 +322,6 @@ impl Copy {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether an index, a footer and the magic follow.
-fn ends_well(old: &mut Records) -> bool {
-    let magic = mcap::MAGIC.len() as u64;
-    let mut tail = [0; mcap::MAGIC.len()];
-    let found = old.go(old.size.saturating_sub(magic));
-    found.and_then(|()| old.file.read_exact(&mut tail)).is_ok() && tail == *mcap::MAGIC
-}
-
-/// First and last log time of a chunk, ns, and the name of its compression.
-fn chunk_head(body: &[u8]) -> Option<((u64, u64), String)> {
-    let word = |at: usize| Some(u64::from_le_bytes(body.get(at..at + 8)?.try_into().ok()?));
-    let length = u32::from_le_bytes(body.get(28..32)?.try_into().ok()?) as usize;
-    let name = body.get(32..32usize.checked_add(length)?)?;
-    Some(((word(0)?, word(8)?), String::from_utf8_lossy(name).into()))
 }
 
 fn compression(name: &str) -> Option<Compression> {
