@@ -201,9 +201,12 @@ impl<W: Write + Seek> Copy<W> {
                 self.repaired.whole = self.repaired.losses.is_empty() && old.ends_well();
                 return Ok(());
             }
-            let blank = opcode == 0 && stated == 0; // a disk without power leaves zeros
-            if blank || (stated > MAX_RECORD && stated <= old.size - old.at) {
-                self.lose(at, old.size - at, "no record");
+            if opcode == 0 && stated == 0 {
+                self.lose(at, HEAD, "zeros, as a disk without power leaves");
+                continue;
+            }
+            if stated > MAX_RECORD && stated <= old.size - old.at {
+                self.lose(at, old.size - at, "a record longer than any");
                 return Ok(());
             }
             let framed = old.body(head, MAX_RECORD).map_err(Failed::Reading)?;
@@ -219,6 +222,12 @@ impl<W: Write + Seek> Copy<W> {
     }
 
     fn lose(&mut self, at: u64, bytes: u64, reason: &str) {
+        if let Some(last) = self.repaired.losses.last_mut()
+            && (last.at + last.bytes, last.reason.as_str()) == (at, reason)
+        {
+            last.bytes += bytes;
+            return;
+        }
         self.repaired.losses.push(Loss {
             at,
             bytes,
