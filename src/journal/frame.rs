@@ -9,8 +9,10 @@ use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOp
 use mcap::{McapError, McapResult};
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// The longest record that is taken, and the most that a compressed chunk may come to, bytes.
+/// The longest record that is taken, bytes.
 pub(super) const MAX_RECORD: u64 = 256 << 20;
+/// The most that a compressed chunk may come to, bytes: it may say so in fifty.
+const MAX_EXPANDED: usize = 96 << 20;
 /// Operation code and length.
 pub(super) const HEAD: u64 = 9;
 
@@ -150,7 +152,7 @@ impl Chunk {
                 .with_skip_start_magic(true)
                 .with_skip_end_magic(true)
                 .with_prevalidate_chunk_crcs(!cut)
-                .with_record_length_limit(MAX_RECORD as usize);
+                .with_record_length_limit(MAX_EXPANDED);
             let stated = framed.stated.to_le_bytes();
             return Ok(Self::Compressed {
                 reader: Box::new(LinearReader::new_with_options(options)),

@@ -102,7 +102,9 @@ pub fn salvage<R: Read + Seek, W: Write + Seek>(
         repaired: Repaired::default(),
     };
     // the index at the end of a log repeats them: they outlive the chunk that they first stood in
-    for record in &start.definitions {
+    let is_schema = |record: &&Record<'_>| matches!(record, Record::Schema { .. });
+    let (schemas, channels): (Vec<_>, Vec<_>) = start.definitions.iter().partition(is_schema);
+    for record in schemas.into_iter().chain(channels) {
         copy.define(record).map_err(|e| failed(out, e))?;
     }
     copy.all(&mut old).map_err(|source| match source {
@@ -317,13 +319,23 @@ impl<W: Write + Seek> Copy<W> {
                 self.new
                     .add_schema_with_id(h.id, &h.name, &h.encoding, data)
             }
-            Record::Channel(channel) => self.new.add_channel_with_id(
-                channel.id,
-                channel.schema_id,
-                &channel.topic,
-                &channel.message_encoding,
-                &channel.metadata,
-            ),
+            Record::Channel(channel) => {
+                let mut add = |schema| {
+                    let (topic, encoding) = (&channel.topic, &channel.message_encoding);
+                    self.new.add_channel_with_id(
+                        channel.id,
+                        schema,
+                        topic,
+                        encoding,
+                        &channel.metadata,
+                    )
+                };
+                match add(channel.schema_id) {
+                    // its messages are worth keeping without
+                    Err(McapError::UnknownSchema(..)) => add(0),
+                    added => added,
+                }
+            }
             _ => return Ok(()), // indices, which are made anew
         };
         match defined {
