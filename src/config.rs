@@ -14,7 +14,7 @@ pub(crate) struct Config {
     pub(crate) recover: Settings,
     /// how the pipeline is laid out
     pub(crate) pipeline: Options,
-    /// what is written into depth logs
+    /// what is written into depth logs, and when it is safe
     pub(crate) log: LogOptions,
 }
 
@@ -50,6 +50,8 @@ fn read(path: &Path) -> anyhow::Result<Config> {
     let config: Config =
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
     let checked = config.recover.refine.check();
+    checked.with_context(|| format!("configuration {}", path.display()))?;
+    let checked = config.log.check();
     checked.with_context(|| format!("configuration {}", path.display()))?;
     Ok(config)
 }

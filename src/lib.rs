@@ -31,6 +31,7 @@
 //! | [`sim`], [`dataset`] | simulated scenes and the virtual sensor; recorded sequences |
 //! | [`pipeline`] | threads and queues around trackers: [`pipeline::Pipeline`] is the streaming entry |
 //! | `serve` | the same over gRPC (feature `serve`) |
+//! | `telemetry` | how a running pipeline does, for Prometheus (feature `prometheus`) |
 //! | [`metrics`], [`eval`], [`report`] | errors, how good recovery is, pictures |
 //! | [`mod@bench`] | how fast it is |
 //!
@@ -63,6 +64,8 @@ pub mod sensing;
 pub mod serve;
 pub mod sim;
 mod simd;
+#[cfg(feature = "prometheus")]
+pub mod telemetry;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod wire;

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 
 use clap::Parser;
+use cli::LogFormat;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::process::ExitCode;
@@ -25,12 +26,16 @@ pub(crate) fn allocations() -> u64 {
 const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
+    let events = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    match cli::run(&cli::Arguments::parse()) {
+        .with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => events.init(),
+        LogFormat::Json => events.json().init(),
+    }
+    match cli::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("relucent: {error:#}");

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, its floor, and the rooms beside it or below that it may know; floors 3 and 4 know everything below them.
-const ROOMS: [(&str, u8, &[&str]); 19] = [
+const ROOMS: [(&str, u8, &[&str]); 20] = [
     ("clock", 0, &[]),
     ("frame", 0, &[]),
     ("simd", 0, &[]),
@@ -26,6 +26,7 @@ const ROOMS: [(&str, u8, &[&str]); 19] = [
     ("eval", 3, &[]),
     ("bench", 3, &[]),
     ("report", 3, &[]),
+    ("telemetry", 3, &[]),
     ("train", 3, &[]),
     ("cli", 4, &["config"]),
     ("config", 4, &[]),

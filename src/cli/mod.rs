@@ -19,11 +19,13 @@ mod info_log;
 mod landscape;
 mod landscape_plot;
 mod method;
+mod metrics;
 mod obstacles;
 mod page;
 mod page_plot;
 mod prior;
 mod recorded;
+mod recover;
 mod replay;
 mod run;
 #[cfg(feature = "serve")]
@@ -47,8 +49,20 @@ pub(crate) struct Incomplete(#[source] pub(crate) relucent::journal::JournalErro
 #[derive(clap::Parser, Debug)]
 #[command(version, about)]
 pub(crate) struct Arguments {
+    /// How events are told on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How events are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// for people
+    Text,
+    /// one JSON object a line
+    Json,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -62,6 +76,7 @@ enum Command {
     #[cfg(feature = "serve")]
     Send(send::Send),
     Info(info::Info),
+    Recover(recover::Recover),
     Bench(bench::Bench),
     Eval(eval::Eval),
     Landscape(landscape::Landscape),
@@ -81,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         #[cfg(feature = "serve")]
         Command::Send(command) => command.run(),
         Command::Info(command) => command.run(),
+        Command::Recover(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Landscape(command) => command.run(),

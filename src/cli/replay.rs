@@ -1,11 +1,12 @@
 //! `relucent replay`: a measurement log goes through the pipeline again.
 
+use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
 use crate::config::ConfigArgument;
 use indicatif::ProgressBar;
 use relucent::journal::JournalError;
-use relucent::pipeline::{Replay as Source, Replayed};
+use relucent::pipeline::{Pipeline, Replay as Source, Replayed};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,8 @@ pub(crate) struct Replay {
     prior: PriorArgument,
     #[command(flatten)]
     config: ConfigArgument,
+    #[command(flatten)]
+    metrics: MetricsArgument,
     /// Pace: 1 is the recording's own, 2 twice as fast; 0: as fast as frames are recovered
     #[arg(long, default_value_t = 1.0)]
     rate: f64,
@@ -74,7 +77,10 @@ impl Replay {
         };
         relucent::journal::Reader::open(&self.log)?; // before --out is emptied
         let prior = Arc::new(self.prior.load()?);
-        let (pipeline, tally) = run::start(&prior, &config, self.out.as_deref())?;
+        let (tally, mut outlets) = run::outlets(&config, self.out.as_deref())?;
+        let metrics = self.metrics.open(&mut outlets)?;
+        let pipeline = Pipeline::start(&prior, &config.recover, config.pipeline, outlets)?;
+        metrics.watch(pipeline.ingress());
         let stop = run::stop_on_signal();
         let mut replayed = Replayed::default();
         let bar = ProgressBar::new_spinner();

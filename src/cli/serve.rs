@@ -1,5 +1,6 @@
 //! `relucent serve`: recovery over gRPC.
 
+use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
 use crate::config::ConfigArgument;
@@ -17,6 +18,8 @@ pub(crate) struct Serve {
     prior: PriorArgument,
     #[command(flatten)]
     config: ConfigArgument,
+    #[command(flatten)]
+    metrics: MetricsArgument,
     /// Address to listen on: HOST:PORT of this machine (port 0: any free one), or unix:PATH
     #[arg(long, default_value = "127.0.0.1:50551")]
     listen: Address,
@@ -34,7 +37,8 @@ impl Serve {
             return Ok(());
         };
         let prior = Arc::new(self.prior.load()?);
-        let (tally, outlets) = run::outlets(&config, self.out.as_deref())?;
+        let (tally, mut outlets) = run::outlets(&config, self.out.as_deref())?;
+        let metrics = self.metrics.open(&mut outlets)?;
         let server = Server::bind(
             &self.listen,
             &prior,
@@ -42,6 +46,7 @@ impl Serve {
             config.pipeline,
             outlets,
         )?;
+        metrics.watch(server.ingress());
         eprintln!("relucent: listening on {}", server.address());
         let (stopping, stop) = watch::channel(false);
         let signal = run::stop_on_signal();

@@ -165,7 +165,11 @@ impl Tally {
         }
         for sink in summary.sinks {
             if let Some(failure) = sink.failure {
-                return Err(anyhow::anyhow!(failure).context(format!("{} is not whole", sink.name)));
+                let told = format!(
+                    "{} is not whole; {} events were not taken",
+                    sink.name, sink.lost
+                );
+                return Err(anyhow::anyhow!(failure).context(told));
             }
         }
         Ok(())

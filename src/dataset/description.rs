@@ -140,9 +140,16 @@ impl SequenceDescription {
     /// # Errors
     /// Where the file cannot be read, is not the TOML expected, or holds a value that makes no sense.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
-        let text = files::text(path)?;
+        Self::parse(&files::text(path)?, path)
+    }
+
+    /// Reads a description from the text of a TOML file and checks its values; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// Where it is not the TOML expected, or holds a value that makes no sense.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, DatasetError> {
         let description: Self =
-            toml::from_str(&text).map_err(|source| DatasetError::Description {
+            toml::from_str(text).map_err(|source| DatasetError::Description {
                 path: path.to_owned(),
                 source: Box::new(source),
             })?;

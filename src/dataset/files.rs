@@ -1,7 +1,7 @@
 //! Files in, each checked against a limit before anything is allocated for it.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -93,9 +93,9 @@ pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 }
 
 /// A grey PNG whose header has been read and checked, its pixels not yet.
-pub(super) struct GreyImage {
+pub(super) struct GreyImage<R: BufRead + Seek = BufReader<File>> {
     path: PathBuf,
-    reader: png::Reader<BufReader<File>>,
+    reader: png::Reader<R>,
     /// rows of pixels
     pub(super) rows: usize,
     /// columns of pixels
@@ -106,7 +106,28 @@ impl GreyImage {
     /// Opens an image of so many bits per pixel, 8 or 16.
     pub(super) fn open(path: &Path, bits: u8) -> Result<Self, DatasetError> {
         let file = File::open(path).map_err(failed(path))?;
-        let mut decoder = png::Decoder::new(BufReader::new(file));
+        Self::over(BufReader::new(file), path, bits)
+    }
+}
+
+/// The pixels of a grey PNG of so many bits per pixel, 8 or 16: rows, columns, and bytes, row-major, big endian; `path` is its
+/// name in errors.
+///
+/// # Errors
+/// Where it is no such image, or has more than [`MAX_PIXELS`].
+pub fn grey_png<R: BufRead + Seek>(
+    png: R,
+    path: &Path,
+    bits: u8,
+) -> Result<(usize, usize, Vec<u8>), DatasetError> {
+    let image = GreyImage::over(png, path, bits)?;
+    let (rows, cols) = (image.rows, image.cols);
+    Ok((rows, cols, image.bytes(rows, cols)?))
+}
+
+impl<R: BufRead + Seek> GreyImage<R> {
+    fn over(png: R, path: &Path, bits: u8) -> Result<Self, DatasetError> {
+        let mut decoder = png::Decoder::new(png);
         decoder.set_transformations(png::Transformations::IDENTITY);
         let reader = decoder.read_info().map_err(|source| decode(path, source))?;
         let info = reader.info();

@@ -3,14 +3,30 @@
 //! Every sensor has its own topics under `/relucent/<sensor id>/`, see [`Topic`].
 
 mod error;
+mod frame;
 mod read;
+mod record;
+mod repair;
 mod view;
 mod write;
 
 pub use error::JournalError;
 pub use read::{Channel, Entry, Reader};
+pub use repair::{Loss, Repaired, repair, salvage};
 pub use view::{DepthEncoding, View};
-pub use write::Writer;
+pub use write::{Durability, Writer};
+
+use std::fs::File;
+use std::path::Path;
+
+/// What says in a log that it is one of ours.
+const PROFILE: &str = "relucent";
+
+/// Brings to the disk which files a file's folder holds.
+fn sync_folder(file: &Path) -> std::io::Result<()> {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
 
 /// What a sensor's topics hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

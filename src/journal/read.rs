@@ -1,21 +1,18 @@
 //! Reading a log from its start, as far as it goes.
 
-use super::JournalError;
+use super::frame::{Chunk, MAX_RECORD, Records};
+use super::{JournalError, record};
 use bytes::Bytes;
+use mcap::McapError;
 use mcap::records::{Record, op};
-use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The longest record that is read, bytes.
-const MAX_RECORD: usize = 96 << 20;
 /// The most channels and schemas of a log.
 const MAX_CHANNELS: usize = 1 << 12;
-/// Bytes read at once at most where the reader asks for more.
-const READ: usize = 1 << 16;
 
 /// What messages of a topic are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +37,12 @@ pub struct Entry {
 }
 
 /// The messages of a log in the order of the file. A log that is cut or damaged gives all messages before that, then one
-/// error, then nothing more.
-pub struct Reader {
+/// error, then nothing more; a chunk whose checksum is wrong gives none.
+pub struct Reader<R = BufReader<File>> {
     path: PathBuf,
-    file: File,
-    size: u64,
-    at: u64,
-    linear: LinearReader,
+    records: Records<R>,
+    /// a chunk being read, and whether the file ends within it
+    chunk: Option<(Chunk, bool)>,
     schemas: HashMap<u16, String>,
     channels: HashMap<u16, Arc<Channel>>,
     state: State,
@@ -69,25 +65,31 @@ impl Reader {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
-        let mut magic = [0; mcap::MAGIC.len()];
-        let whole = file.read_exact(&mut magic).is_ok();
-        if !whole || magic != *mcap::MAGIC {
+        Self::over(BufReader::new(file), size, path)
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Over anything that holds the `size` bytes of a log; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// Where it is no MCAP file.
+    pub fn over(file: R, size: u64, path: &Path) -> Result<Self, JournalError> {
+        let records = Records::over(file, size).map_err(|source| JournalError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let Some(records) = records else {
             return Err(JournalError::NotALog {
                 path: path.to_owned(),
             });
-        }
-        let options = LinearReaderOptions::default()
-            .with_skip_start_magic(true)
-            .with_validate_chunk_crcs(true)
-            .with_record_length_limit(MAX_RECORD);
+        };
         Ok(Self {
             path: path.to_owned(),
-            file,
-            size,
-            at: magic.len() as u64,
-            linear: LinearReader::new_with_options(options),
+            records,
+            chunk: None,
             schemas: HashMap::new(),
             channels: HashMap::new(),
             state: State::Reading,
@@ -101,78 +103,111 @@ impl Reader {
 
     fn advance(&mut self) -> Result<Option<Entry>, JournalError> {
         loop {
-            let (path, at) = (&self.path, self.at);
-            let damaged = |source| JournalError::Damaged {
-                path: path.clone(),
-                at,
-                source,
+            let (opcode, body) = match &mut self.chunk {
+                Some((chunk, cut)) => match chunk.next() {
+                    Some(Ok(record)) => record,
+                    Some(Err(_)) | None if *cut => return Err(self.cut()),
+                    Some(Err(source)) => return Err(self.damaged(source)),
+                    None => {
+                        self.chunk = None;
+                        continue;
+                    }
+                },
+                None => match self.record()? {
+                    Some(record) => record,
+                    None => return Ok(None),
+                },
             };
-            let cut = || JournalError::Cut {
-                path: path.clone(),
-                at,
-            };
-            match self.linear.next_event() {
-                None => return Ok(None),
-                // a chunk that was being written when its writer was killed has no length yet
-                Some(Err(mcap::McapError::UnexpectedEof | mcap::McapError::UnexpectedEoc)) => {
-                    return Err(cut());
-                }
-                Some(Err(source)) => return Err(damaged(source)),
-                Some(Ok(LinearReadEvent::ReadRequest(wanted))) => {
-                    if wanted as u64 > self.size.saturating_sub(self.at) && self.at == self.size {
-                        return Err(cut());
-                    }
-                    let wanted = wanted.clamp(1, READ);
-                    let read = self.file.read(self.linear.insert(wanted));
-                    let read = read.map_err(|source| JournalError::Io {
-                        path: self.path.clone(),
-                        source,
-                    })?;
-                    self.linear.notify_read(read);
-                    self.at += read as u64;
-                }
-                Some(Ok(LinearReadEvent::Record { data, opcode })) => {
-                    if opcode == op::DATA_END {
-                        return Ok(None); // what follows is an index
-                    }
-                    match mcap::parse_record(opcode, data).map_err(damaged)? {
-                        Record::Schema { header, .. } if self.schemas.len() < MAX_CHANNELS => {
-                            self.schemas.insert(header.id, header.name);
-                        }
-                        Record::Channel(channel) if self.channels.len() < MAX_CHANNELS => {
-                            let schema = self.schemas.get(&channel.schema_id);
-                            let known = Channel {
-                                topic: channel.topic,
-                                schema: schema.cloned().unwrap_or_default(),
-                                encoding: channel.message_encoding,
-                            };
-                            self.channels
-                                .entry(channel.id)
-                                .or_insert_with(|| Arc::new(known));
-                        }
-                        Record::Message { header, data } => {
-                            let Some(channel) = self.channels.get(&header.channel_id) else {
-                                let source = mcap::McapError::UnknownChannel(
-                                    header.sequence,
-                                    header.channel_id,
-                                );
-                                return Err(damaged(source));
-                            };
-                            return Ok(Some(Entry {
-                                channel: Arc::clone(channel),
-                                log_time_ns: header.log_time,
-                                data: Bytes::copy_from_slice(&data),
-                            }));
-                        }
-                        _ => {}
-                    }
-                }
+            if let Some(entry) = self.take(opcode, &body)? {
+                return Ok(Some(entry));
             }
+        }
+    }
+
+    /// The next record outside chunks; one that opens a chunk is empty. `None` where an index follows.
+    fn record(&mut self) -> Result<Option<(u8, Bytes)>, JournalError> {
+        let io = |path: &Path, source| JournalError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let head = self.records.head().map_err(|e| io(&self.path, e))?;
+        let Some((at, opcode, stated)) = head else {
+            return Err(self.cut());
+        };
+        if opcode == op::DATA_END {
+            return Ok(None);
+        }
+        if stated > MAX_RECORD {
+            let len = stated;
+            return Err(self.damaged(McapError::RecordTooLarge { opcode, len }));
+        }
+        let framed = self.records.body((at, opcode, stated), MAX_RECORD);
+        let framed = framed.map_err(|e| io(&self.path, e))?;
+        match opcode {
+            op::CHUNK => match Chunk::open(&framed) {
+                Ok(chunk) => {
+                    self.chunk = Some((chunk, framed.is_cut()));
+                    Ok(Some((opcode, Bytes::new())))
+                }
+                // a chunk that was being written when its writer was killed may have no length yet
+                Err(McapError::UnexpectedEoc) => Err(self.cut()),
+                Err(source) => Err(self.damaged(source)),
+            },
+            _ if framed.is_cut() => Err(self.cut()),
+            _ => Ok(Some((opcode, framed.body))),
+        }
+    }
+
+    /// Takes in what a record says; a message is handed on.
+    fn take(&mut self, opcode: u8, body: &Bytes) -> Result<Option<Entry>, JournalError> {
+        match record::parse(opcode, body).map_err(|e| self.damaged(e))? {
+            Record::Schema { header, .. } if self.schemas.len() < MAX_CHANNELS => {
+                self.schemas.insert(header.id, header.name);
+            }
+            Record::Channel(channel) if self.channels.len() < MAX_CHANNELS => {
+                let schema = self.schemas.get(&channel.schema_id);
+                let known = Channel {
+                    topic: channel.topic,
+                    schema: schema.cloned().unwrap_or_default(),
+                    encoding: channel.message_encoding,
+                };
+                self.channels
+                    .entry(channel.id)
+                    .or_insert_with(|| Arc::new(known));
+            }
+            Record::Message { header, data } => {
+                let Some(channel) = self.channels.get(&header.channel_id) else {
+                    let (sequence, id) = (header.sequence, header.channel_id);
+                    return Err(self.damaged(McapError::UnknownChannel(sequence, id)));
+                };
+                return Ok(Some(Entry {
+                    channel: Arc::clone(channel),
+                    log_time_ns: header.log_time,
+                    data: body.slice(body.len() - data.len()..),
+                }));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn cut(&self) -> JournalError {
+        JournalError::Cut {
+            path: self.path.clone(),
+            at: self.records.size.min(self.records.at),
+        }
+    }
+
+    fn damaged(&self, source: McapError) -> JournalError {
+        JournalError::Damaged {
+            path: self.path.clone(),
+            at: self.records.at,
+            source,
         }
     }
 }
 
-impl Iterator for Reader {
+impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Entry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {

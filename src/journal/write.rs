@@ -3,26 +3,49 @@
 use super::JournalError;
 use crate::clock::Clock;
 use crate::wire;
+use mcap::write::NoSeek;
 use prost::{Message, Name};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The longest that written messages wait for their chunk to be closed and handed to the system, ns.
-const FLUSH_NS: u64 = 500_000_000;
+/// When written messages are out of the process's hands, and when out of the machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durability {
+    /// the longest that messages wait for their chunk to be closed and handed to the system, ns
+    pub flush_ns: u64,
+    /// whether the system is then made to bring them to the disk, and waited for
+    pub sync: bool,
+}
 
-/// A log being written: uncompressed MCAP in chunks. A process killed at any moment loses at most what was written in
-/// the last half second, and what was not yet followed by [`Writer::flush_if_due`].
-pub struct Writer<C> {
+impl Default for Durability {
+    /// For logs that can be made again: half a second, and the system takes its time.
+    fn default() -> Self {
+        Self {
+            flush_ns: 500_000_000,
+            sync: false,
+        }
+    }
+}
+
+/// A log being written: uncompressed MCAP, chunk by chunk, and never back into what is written already. A process killed at
+/// any moment loses at most what was written in the last [`Durability::flush_ns`], and what was not yet followed by
+/// [`Writer::flush_if_due`]; with [`Durability::sync`] a machine that loses power does not lose more.
+pub struct Writer<C, W: Write = File> {
     path: PathBuf,
-    log: mcap::Writer<BufWriter<File>>,
+    log: mcap::Writer<NoSeek<BufWriter<W>>>,
+    durability: Durability,
+    sync: Sync,
     channels: HashMap<String, Open>,
     clock: C,
     /// when the oldest message still unflushed was written
     pending_since: Option<u64>,
     buffer: Vec<u8>,
 }
+
+/// Brings to the disk what the system has.
+type Sync = Box<dyn FnMut() -> io::Result<()> + Send>;
 
 struct Open {
     id: u16,
@@ -35,15 +58,45 @@ impl<C: Clock> Writer<C> {
     /// # Errors
     /// Where it cannot be written.
     pub fn create(path: &Path, clock: C) -> Result<Self, JournalError> {
-        let file = File::create(path).map_err(|source| JournalError::Io {
+        Self::durable(path, clock, Durability::default())
+    }
+
+    /// The same, where it matters when messages are safe.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn durable(path: &Path, clock: C, durability: Durability) -> Result<Self, JournalError> {
+        let io = |source| JournalError::Io {
             path: path.to_owned(),
             source,
-        })?;
+        };
+        let file = File::create(path).map_err(io)?;
+        let synced = file.try_clone().map_err(io)?;
+        if durability.sync {
+            super::sync_folder(path).map_err(io)?; // or a crash may take the file's name
+        }
+        Self::over(file, move || synced.sync_data(), path, clock, durability)
+    }
+}
+
+impl<C: Clock, W: Write> Writer<C, W> {
+    /// Over anything that bytes go to; `sync` brings to the disk what it was given, `path` is its name in errors.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn over(
+        file: W,
+        sync: impl FnMut() -> io::Result<()> + Send + 'static,
+        path: &Path,
+        clock: C,
+        durability: Durability,
+    ) -> Result<Self, JournalError> {
         let log = mcap::WriteOptions::new()
+            .disable_seeking(true) // what a crash leaves are whole chunks, whose lengths are right, and the start of one
             .compression(None) // f32 depth hardly shrinks, and a cut log keeps the chunk it ends in
-            .profile("relucent")
+            .profile(super::PROFILE)
             .library(concat!("relucent ", env!("CARGO_PKG_VERSION")))
-            .create(BufWriter::new(file))
+            .create(NoSeek::new(BufWriter::new(file)))
             .map_err(|source| JournalError::Write {
                 path: path.to_owned(),
                 source,
@@ -51,6 +104,8 @@ impl<C: Clock> Writer<C> {
         Ok(Self {
             path: path.to_owned(),
             log,
+            durability,
+            sync: Box::new(sync),
             channels: HashMap::new(),
             clock,
             pending_since: None,
@@ -97,15 +152,22 @@ impl<C: Clock> Writer<C> {
         self.flush_if_due()
     }
 
-    /// Closes the chunk and hands it to the system where messages have waited for half a second: to be called at least
+    /// Closes the chunk and hands it on where messages have waited for [`Durability::flush_ns`]: to be called at least
     /// that often, also while there is nothing to write.
     ///
     /// # Errors
     /// Where the file cannot be written.
     pub fn flush_if_due(&mut self) -> Result<(), JournalError> {
-        let due = |since: u64| self.clock.now_ns().saturating_sub(since) >= FLUSH_NS;
+        let flush_ns = self.durability.flush_ns;
+        let due = |since: u64| self.clock.now_ns().saturating_sub(since) >= flush_ns;
         if self.pending_since.is_some_and(due) {
             self.log.flush().map_err(|source| self.failed(source))?;
+            if self.durability.sync {
+                (self.sync)().map_err(|source| JournalError::Io {
+                    path: self.path.clone(),
+                    source,
+                })?;
+            }
             self.pending_since = None;
         }
         Ok(())
@@ -116,8 +178,17 @@ impl<C: Clock> Writer<C> {
     /// # Errors
     /// Where the file cannot be written.
     pub fn finish(mut self) -> Result<(), JournalError> {
-        let finished = self.log.finish();
-        finished.map(|_| ()).map_err(|source| self.failed(source))
+        self.log.finish().map_err(|source| self.failed(source))?;
+        let Self {
+            log,
+            path,
+            durability,
+            mut sync,
+            ..
+        } = self;
+        let flushed = log.into_inner().into_inner().flush();
+        let ended = flushed.and_then(|()| if durability.sync { sync() } else { Ok(()) });
+        ended.map_err(|source| JournalError::Io { path, source })
     }
 
     fn open<M: Name>(&mut self, topic: &str) -> Result<u16, JournalError> {
@@ -136,9 +207,10 @@ impl<C: Clock> Writer<C> {
     }
 
     fn failed(&self, source: mcap::McapError) -> JournalError {
-        JournalError::Write {
-            path: self.path.clone(),
-            source,
+        let path = self.path.clone();
+        match source {
+            mcap::McapError::Io(source) => JournalError::Io { path, source },
+            source => JournalError::Write { path, source },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The door: what sources bring is decoded, checked and sent to its sensor's worker, on the source's own thread.
 
 use super::latency::Latency;
-use super::ledger::{Cause, Ledger};
+use super::ledger::{Accounts, Cause, Ledger};
 use super::queue::Queue;
 use super::sink::{Event, Rejection, Sinks};
 use super::stages::{Job, Times};
@@ -92,6 +92,18 @@ impl Ingress {
     /// The pipeline's clock, ns.
     pub fn now_ns(&self) -> u64 {
         self.0.clock.now_ns()
+    }
+
+    /// What became of all frames until now.
+    pub fn accounts(&self) -> Accounts {
+        self.0.ledger.accounts()
+    }
+
+    /// Frames that wait for each worker; none once the pipeline is closed.
+    pub fn queued(&self) -> Vec<usize> {
+        let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
+        let workers = open.iter().flat_map(|open| &open.workers);
+        workers.map(Queue::len).collect()
     }
 
     /// Sleeps until a moment of the pipeline's clock, ns; false where `stop` was set before.

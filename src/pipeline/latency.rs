@@ -74,7 +74,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn of(&self, stage: Stage) -> u64 {
+    /// The time at a stage, ns.
+    pub fn of(&self, stage: Stage) -> u64 {
         match stage {
             Stage::Queue => self.queue_ns,
             Stage::Decode => self.decode_ns,

@@ -3,16 +3,25 @@
 use super::sink::{Event, Frame, Sink, SinkError};
 use super::{Latency, Sensor};
 use crate::clock::Clock;
-use crate::journal::{DepthEncoding, JournalError, Topic, View, Writer};
+use crate::journal::{DepthEncoding, Durability, JournalError, Topic, View, Writer};
 use crate::recover::{Report, StartKind, StopReason};
 use crate::wire::{self, v1};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is written of each frame beside the frame itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The longest that a log may leave a frame in the process, s.
+const LONGEST_S: f64 = 3600.0;
+
+/// What is written of each frame beside the frame itself, and when it is safe.
+///
+/// Frames written [`LogOptions::flush_s`] and up to 0.2 s ago are out of the process's hands: a killed process loses nothing
+/// older. With [`LogOptions::fsync`] they are on the disk, once it has answered: a machine without power loses nothing older.
+/// Frames that wait for the log ([`super::Outlet`]) while the disk is slow are not written yet.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogOptions {
     /// depth images with calibration, for viewers
@@ -23,6 +32,37 @@ pub struct LogOptions {
     pub points: bool,
     /// the measurements too, so that the log can be replayed
     pub measurements: bool,
+    /// the longest that a written frame stays in the process, s, within [0, 3600]; 0: each message is handed on at once
+    pub flush_s: f64,
+    /// whether frames are then brought to the disk, by the log's own thread; without, by the system, often half a minute later
+    pub fsync: bool,
+}
+
+/// A time that no log waits.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("expected [log] flush_s of 0 to {LONGEST_S}, got {got}")]
+pub struct FlushError {
+    /// its value, s
+    pub got: f64,
+}
+
+impl LogOptions {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Where [`LogOptions::flush_s`] is no time within its range; a log that is written all the same takes the nearest.
+    pub fn check(&self) -> Result<(), FlushError> {
+        let got = self.flush_s;
+        let good = (0.0..=LONGEST_S).contains(&got);
+        good.then_some(()).ok_or(FlushError { got })
+    }
+
+    fn durability(self) -> Durability {
+        Durability {
+            flush_ns: (self.flush_s.clamp(0.0, LONGEST_S) * 1e9) as u64,
+            sync: self.fsync,
+        }
+    }
 }
 
 impl Default for LogOptions {
@@ -32,13 +72,15 @@ impl Default for LogOptions {
             encoding: DepthEncoding::default(),
             points: false,
             measurements: false,
+            flush_s: 0.5,
+            fsync: true,
         }
     }
 }
 
 /// Writes frames to a log.
-pub struct LogSink<C> {
-    writer: Writer<C>,
+pub struct LogSink<C, W: Write = File> {
+    writer: Writer<C, W>,
     options: LogOptions,
     views: HashMap<Arc<str>, View>,
 }
@@ -49,11 +91,19 @@ impl<C: Clock> LogSink<C> {
     /// # Errors
     /// Where it cannot be written.
     pub fn create(path: &Path, options: LogOptions, clock: C) -> Result<Self, JournalError> {
-        Ok(Self {
-            writer: Writer::create(path, clock)?,
+        let writer = Writer::durable(path, clock, options.durability())?;
+        Ok(Self::over(writer, options))
+    }
+}
+
+impl<C: Clock, W: Write> LogSink<C, W> {
+    /// Over a log that has been begun, whose durability holds.
+    pub fn over(writer: Writer<C, W>, options: LogOptions) -> Self {
+        Self {
+            writer,
             options,
             views: HashMap::new(),
-        })
+        }
     }
 
     fn describe(&mut self, sensor: &Sensor, stamp_ns: u64) -> Result<(), JournalError> {
@@ -102,7 +152,7 @@ impl<C: Clock> LogSink<C> {
     }
 }
 
-impl<C: Clock + Send> Sink for LogSink<C> {
+impl<C: Clock + Send, W: Write + Send> Sink for LogSink<C, W> {
     fn take(&mut self, event: &Event) -> Result<(), SinkError> {
         match event {
             Event::Described(sensor) => {
@@ -111,7 +161,7 @@ impl<C: Clock + Send> Sink for LogSink<C> {
             Event::Frame(frame) => self.frame(frame)?,
             Event::Rejected(_) => {}
         }
-        Ok(())
+        self.idle() // what is refused comes often enough to keep the log from ever being left alone
     }
 
     fn idle(&mut self) -> Result<(), SinkError> {

@@ -24,10 +24,12 @@ mod sink;
 mod stages;
 
 pub use door::{Ingress, Offer, Payload};
-pub use import::{Field, Import, ImportDescription, ImportError, ImportReturns, angular};
+pub use import::{
+    Field, Import, ImportDescription, ImportError, ImportReturns, angular, depth_image, point_cloud,
+};
 pub use latency::{Latency, Quantiles, Stage};
 pub use ledger::{Accounts, Cause};
-pub use log::{LogOptions, LogSink, depth_message, truth_message};
+pub use log::{FlushError, LogOptions, LogSink, depth_message, truth_message};
 pub use logged::{Logged, LoggedError, logged};
 pub use pattern::PatternError;
 pub use queue::Policy;

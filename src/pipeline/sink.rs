@@ -211,7 +211,12 @@ fn serve(
             }
         };
         if let Err(error) = outcome {
-            tracing::error!(sink = name, error = %error, "sink failed; the pipeline goes on without it");
+            let reason = causes(&*error);
+            tracing::error!(
+                sink = name,
+                reason,
+                "sink failed; the pipeline goes on without it"
+            );
             failure = Some(error);
         }
     }
@@ -224,4 +229,10 @@ fn serve(
         lost: lost + dropped.load(Ordering::Relaxed),
         failure,
     }
+}
+
+/// An error and what caused it.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -181,6 +181,7 @@ impl Finisher {
                 self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
             }
             self.ledger.emit();
+            tracing::trace!("emitted");
             self.sinks.send(&Event::Frame(Arc::new(Frame {
                 sensor: job.sensor,
                 measurement: job.measurement,

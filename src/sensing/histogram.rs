@@ -49,7 +49,9 @@ pub enum HistogramError {
         got: usize,
     },
     /// a bin's range is no range
-    #[error("expected bins wider than 0 m from a finite range on, got {bin_m} m from {first} m on")]
+    #[error(
+        "expected bins wider than 0 m from a finite range on, not so far that weights are infinite, got {bin_m} m from {first} m on"
+    )]
     Range {
         /// width of a bin, m
         bin_m: f32,
@@ -153,6 +155,10 @@ impl Reduction {
             for t in binning.background.clone() {
                 weights[t] -= total / binning.background.len() as f32;
             }
+        }
+        if !weights.iter().all(|w| w.is_finite()) {
+            let (bin_m, first) = (binning.bin_m, binning.first_bin_range_m);
+            return Err(HistogramError::Range { bin_m, first }); // too far for r^p
         }
         Ok(Self {
             bins,

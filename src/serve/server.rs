@@ -107,6 +107,11 @@ impl Server {
         &self.address
     }
 
+    /// A door of its pipeline.
+    pub fn ingress(&self) -> Ingress {
+        self.pipeline.ingress()
+    }
+
     /// Serves until `stop` holds true or its sender is gone: clients are heard no more, what they sent is answered, and
     /// everything accepted comes out.
     ///

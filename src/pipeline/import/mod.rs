@@ -235,6 +235,56 @@ impl Import {
     }
 }
 
+/// Ranges along the rays of a camera, m, from a message that is a depth image; `scale_m` is metres per unit, by the image's
+/// encoding where it is not given.
+///
+/// # Errors
+/// Where it is none, or not as large as it says.
+pub fn depth_image(
+    entry: &Entry,
+    intrinsics: Intrinsics,
+    scale_m: Option<f32>,
+    max_range_m: f32,
+) -> Result<RangeImage, ImportError> {
+    let depth = image::decode(entry)?;
+    let camera = crate::dataset::Geometry::Pinhole {
+        rows: depth.rows,
+        cols: depth.cols,
+        intrinsics,
+    };
+    depth.ranges(&camera, scale_m, max_range_m)
+}
+
+/// The nearest point of each pixel of `size` = (rows, cols), from a message that is a point cloud; without a `geometry`, over
+/// the field of view that it fills.
+///
+/// # Errors
+/// Where it is none, or fills no field of view.
+pub fn point_cloud(
+    entry: &Entry,
+    geometry: Option<Geometry>,
+    size: (usize, usize),
+    max_range_m: f32,
+) -> Result<RangeImage, ImportError> {
+    let geometry = match geometry {
+        Some(geometry) => geometry,
+        None => seen(points::field(entry)?)?,
+    };
+    points::bin(entry, &geometry, size, max_range_m, 1.0)
+}
+
+/// The geometry of a field of view.
+fn seen(field: Field) -> Result<Geometry, ImportError> {
+    let geometry = angular(&Crop {
+        azimuth: field.azimuth.into(),
+        elevation: field.elevation.into(),
+    });
+    match geometry.validate() {
+        Ok(()) => Ok(geometry),
+        Err(error) => value("field of view", "edges in order, in degrees", error),
+    }
+}
+
 impl Iterator for Import {
     type Item = Result<(u64, RangeImage), ImportError>;
 
@@ -296,14 +346,7 @@ fn view(
             Some(field) => field,
             None => points::field(first)?,
         };
-        let geometry = angular(&Crop {
-            azimuth: field.azimuth.into(),
-            elevation: field.elevation.into(),
-        });
-        return match geometry.validate() {
-            Ok(()) => Ok(View::Cloud(geometry)),
-            Err(error) => value("field of view", "edges in order, in degrees", error),
-        };
+        return Ok(View::Cloud(seen(field)?));
     }
     let Some(intrinsics) = intrinsics.filter(|k| k.fx > 0.0 && k.fy > 0.0) else {
         return value(
