@@ -1,18 +1,19 @@
 //! The door: what sources bring is decoded, checked and sent to its sensor's worker, on the source's own thread.
 
+use super::Sensor;
+use super::lanes::Lanes;
 use super::latency::Latency;
-use super::ledger::{Cause, Ledger};
-use super::queue::Queue;
+use super::ledger::{Account, Accounts, Cause, Ledger};
 use super::sink::{Event, Rejection, Sinks};
-use super::stages::{Job, Times};
-use super::{Sensor, SensorError};
+use super::stages::{Job, Times, Work};
+use super::status::SensorStatus;
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::wire::{self, v1};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// The most sensors of one pipeline.
@@ -63,20 +64,22 @@ struct Door {
 }
 
 struct Open {
-    workers: Vec<Queue<Job>>,
+    workers: Vec<Lanes<Work>>,
     sinks: Sinks,
 }
 
-/// What is known of a name.
+/// What is known of a name. It keeps its worker also where its sensor is forgotten, as frames may still be under way.
 #[derive(Clone)]
 struct Known {
-    sensor: Arc<Sensor>,
+    /// `None` once forgotten
+    sensor: Option<Arc<Sensor>>,
     worker: usize,
+    account: Arc<Account>,
 }
 
 impl Ingress {
     pub(super) fn new(
-        workers: Vec<Queue<Job>>,
+        workers: Vec<Lanes<Work>>,
         sinks: Sinks,
         ledger: Arc<Ledger>,
         clock: Monotonic,
@@ -131,16 +134,88 @@ impl Ingress {
             return;
         };
         let origin = offer.origin;
-        if let Err(refused) = door.admit(open, offer) {
-            match refused.cause {
-                Some(cause) => door.ledger.lose(cause),
-                None => door.ledger.refuse_description(),
+        if let Err(Refused { rejection, account }) = door.admit(open, offer) {
+            match (rejection.cause, account) {
+                (Some(cause), Some(account)) => account.lose(cause),
+                (Some(cause), None) => door.ledger.lose(cause),
+                (None, _) => door.ledger.refuse_description(),
             }
-            let rejection = Rejection { origin, ..refused };
+            let rejection = Rejection {
+                origin,
+                ..rejection
+            };
             let (sensor, sequence) = (&rejection.sensor_id, rejection.sequence);
             tracing::debug!(sensor, sequence, reason = rejection.reason, "refused");
             open.sinks.send(&Event::Rejected(Arc::new(rejection)));
         }
+    }
+
+    /// Takes in a sensor's description as a frame's source would offer it, and says at once what became of it; `origin` as in
+    /// [`Offer::origin`].
+    ///
+    /// # Errors
+    /// Where it describes no sensor, or there are too many; the sinks are told too.
+    pub fn describe(
+        &self,
+        message: &v1::SensorDescription,
+        origin: u64,
+    ) -> Result<Arc<Sensor>, Rejection> {
+        let door = &self.0;
+        let open = door.open.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = open.as_ref() else {
+            let reason = "expected an open pipeline, got a closed one";
+            return Err(Rejection::of_description(&message.sensor_id, &reason));
+        };
+        let outcome = sensor(message).and_then(|sensor| door.describe(open, sensor));
+        outcome.map_err(|refused| {
+            let rejection = Rejection { origin, ..refused };
+            door.ledger.refuse_description();
+            open.sinks
+                .send(&Event::Rejected(Arc::new(rejection.clone())));
+            rejection
+        })
+    }
+
+    /// Forgets a sensor: what was accepted of it still comes out, and before its next frame it must describe itself again.
+    pub fn forget(&self, sensor_id: &str) {
+        let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
+        let mut sensors = self.0.sensors();
+        let known = sensors.get_mut(sensor_id);
+        if let (Some(open), Some(known)) = (open.as_ref(), known)
+            && let Some(sensor) = known.sensor.take()
+        {
+            let id = Arc::clone(&sensor.id);
+            open.workers[known.worker].push_beyond(&id, Work::Forget(Arc::clone(&id)));
+        }
+    }
+
+    /// The sensor of this name, as it last described itself; `None` where it has not, or is forgotten.
+    pub fn sensor(&self, sensor_id: &str) -> Option<Arc<Sensor>> {
+        self.0.sensors().get(sensor_id)?.sensor.clone()
+    }
+
+    /// What became of all frames until now.
+    pub fn accounts(&self) -> Accounts {
+        self.0.ledger.accounts()
+    }
+
+    /// How each sensor fares, by name; also of those forgotten, as long as there is room to remember them.
+    pub fn status(&self) -> Vec<SensorStatus> {
+        let sensors = self.0.sensors().clone();
+        let mut status: Vec<_> = sensors
+            .into_iter()
+            .map(|(id, known)| {
+                let (accounts, latency) = known.account.read();
+                SensorStatus {
+                    id,
+                    described: known.sensor.is_some(),
+                    accounts,
+                    latency,
+                }
+            })
+            .collect();
+        status.sort_by(|a, b| a.id.cmp(&b.id));
+        status
     }
 
     /// Lets nothing more in, and the stages behind run dry.
@@ -159,19 +234,31 @@ impl Payload {
 }
 
 impl Door {
-    fn admit(&self, open: &Open, offer: Offer) -> Result<(), Rejection> {
+    fn sensors(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
+        self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(&self, open: &Open, offer: Offer) -> Result<(), Refused> {
         let mut times = Times::new(offer.intended_ns);
         times.latency.queue_ns = times.mark(self.clock.now_ns());
-        let (known, measurement) = match offer.payload {
-            Payload::Sensor(sensor) => return self.describe(open, *sensor),
-            Payload::SensorMessage(message) => return self.describe(open, sensor(&message)?),
+        let (sensor, known, measurement) = match offer.payload {
+            Payload::Sensor(sensor) => {
+                self.describe(open, *sensor)?;
+                return Ok(());
+            }
+            Payload::SensorMessage(message) => {
+                self.describe(open, sensor(&message)?)?;
+                return Ok(());
+            }
             Payload::SensorBytes(bytes) => {
                 let message = wire::decode_description(bytes);
                 let message = message.map_err(|e| Rejection::of_description("", &e))?;
-                return self.describe(open, sensor(&message)?);
+                self.describe(open, sensor(&message)?)?;
+                return Ok(());
             }
             Payload::Measurement(id, measurement) => {
-                (self.known(&id, measurement.sequence)?, *measurement)
+                let (sensor, known) = self.known(&id, measurement.sequence)?;
+                (sensor, known, *measurement)
             }
             Payload::MeasurementMessage(message) => self.measurement(&message)?,
             Payload::MeasurementBytes(bytes) => {
@@ -182,15 +269,20 @@ impl Door {
             }
         };
         times.latency.decode_ns = times.mark(self.clock.now_ns());
+        let id = Arc::clone(&sensor.id);
         let job = Job {
-            sensor: known.sensor,
+            sensor,
+            account: known.account,
             measurement,
             truth: offer.truth,
             origin: offer.origin,
             times,
         };
-        open.workers[known.worker].push(job, |job| {
-            self.ledger.lose(Cause::Overload);
+        open.workers[known.worker].push(&id, Work::Frame(Box::new(job)), |work| {
+            let Work::Frame(job) = work else {
+                return; // a frame under another description has taken its place, and starts anew
+            };
+            job.account.lose(Cause::Overload);
             let reason = "expected frames no faster than they are recovered, got more; this one was given up";
             let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
             let rejection = Rejection::of_frame(id, sequence, Cause::Overload, &reason);
@@ -202,42 +294,74 @@ impl Door {
         Ok(())
     }
 
-    /// Takes in a description; a sensor keeps its worker for good.
-    fn describe(&self, open: &Open, sensor: Sensor) -> Result<(), Rejection> {
-        let mut sensors = self.sensors.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = sensors.len();
+    /// Takes in a description.
+    fn describe(&self, open: &Open, sensor: Sensor) -> Result<Arc<Sensor>, Rejection> {
+        let mut sensors = self.sensors();
         let sensor = Arc::new(sensor);
         if let Some(known) = sensors.get_mut(&sensor.id) {
-            known.sensor = sensor;
-            return Ok(());
+            known.sensor = Some(Arc::clone(&sensor));
+            return Ok(sensor);
         }
-        if count == MAX_SENSORS {
-            let reason = format!("expected at most {MAX_SENSORS} sensors, got one more");
-            return Err(Rejection::of_description(&sensor.id, &reason));
+        if sensors.len() == MAX_SENSORS {
+            let forgotten = sensors.iter().find(|(_, known)| known.sensor.is_none());
+            let Some(forgotten) = forgotten.map(|(id, _)| Arc::clone(id)) else {
+                let reason = format!("expected at most {MAX_SENSORS} sensors, got one more");
+                return Err(Rejection::of_description(&sensor.id, &reason));
+            };
+            sensors.remove(&forgotten);
         }
-        let worker = count % open.workers.len();
-        sensors.insert(Arc::clone(&sensor.id), Known { sensor, worker });
-        Ok(())
+        let mut load = vec![0usize; open.workers.len()];
+        let described = sensors.values().filter(|known| known.sensor.is_some());
+        described.for_each(|known| load[known.worker] += 1);
+        let worker = (0..load.len()).min_by_key(|&w| load[w]).unwrap_or(0);
+        let known = Known {
+            sensor: Some(Arc::clone(&sensor)),
+            worker,
+            account: Arc::new(Account::new(Arc::clone(&self.ledger))),
+        };
+        sensors.insert(Arc::clone(&sensor.id), known);
+        Ok(sensor)
     }
 
-    fn known(&self, id: &str, sequence: u64) -> Result<Known, Rejection> {
-        let sensors = self.sensors.lock().unwrap_or_else(PoisonError::into_inner);
-        sensors.get(id).cloned().ok_or_else(|| {
+    /// A frame's sensor; the frame counts as offered there.
+    fn known(&self, id: &str, sequence: u64) -> Result<(Arc<Sensor>, Known), Rejection> {
+        let sensors = self.sensors();
+        let known = sensors.get(id).cloned();
+        let known = known.and_then(|known| Some((known.sensor.clone()?, known)));
+        let known = known.ok_or_else(|| {
             let reason = "expected a sensor that has described itself, got an unknown one";
             Rejection::of_frame(id, sequence, Cause::UnknownSensor, &reason)
-        })
+        })?;
+        known.1.account.offer();
+        Ok(known)
     }
 
     fn measurement(
         &self,
         message: &v1::MeasurementFrame,
-    ) -> Result<(Known, Measurement), Rejection> {
+    ) -> Result<(Arc<Sensor>, Known, Measurement), Refused> {
         let (id, sequence) = (&message.sensor_id, message.sequence);
-        let known = self.known(id, sequence)?;
-        let measurement = known.sensor.measurement(message);
-        let invalid = |e: SensorError| Rejection::of_frame(id, sequence, Cause::Invalid, &e);
-        let measurement = measurement.map_err(invalid)?;
-        Ok((known, measurement))
+        let (sensor, known) = self.known(id, sequence)?;
+        let measurement = sensor.measurement(message).map_err(|e| Refused {
+            rejection: Rejection::of_frame(id, sequence, Cause::Invalid, &e),
+            account: Some(Arc::clone(&known.account)),
+        })?;
+        Ok((sensor, known, measurement))
+    }
+}
+
+/// A refusal, and the account of the sensor that it is of, where it is known.
+struct Refused {
+    rejection: Rejection,
+    account: Option<Arc<Account>>,
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self {
+            rejection,
+            account: None,
+        }
     }
 }
 
