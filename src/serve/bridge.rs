@@ -229,6 +229,10 @@ impl Line {
         self.answers.closed().await;
     }
 
+    pub(super) fn is_gone(&self) -> bool {
+        self.answers.is_closed()
+    }
+
     /// Tells the client why its stream is ended.
     pub(super) fn end(&self, status: Status) {
         let _ = self.answers.try_send(Answer::End(status)); // where it has gone, nobody is told

@@ -106,8 +106,10 @@ async fn read(
         let text = format!("expected {what} within {seconds} s, got none; the stream is ended");
         Status::deadline_exceeded(text)
     };
+    let stopping = stop.clone();
     let reading = async {
-        loop {
+        // asked before each message too, as many may be there without waiting for any
+        while !*stopping.borrow() && !line.is_gone() {
             match tokio::time::timeout(idle, line.seat()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return,
@@ -125,9 +127,10 @@ async fn read(
         }
     };
     tokio::select! {
-        () = reading => {}
+        biased;
         () = line.gone() => {}
         _ = stop.wait_for(|stop| *stop) => {}
+        () = reading => {}
     }
 }
 

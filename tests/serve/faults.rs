@@ -205,7 +205,7 @@ async fn send_unread(line: &Line, measurements: &[v1::MeasurementFrame]) -> u64 
 #[test]
 fn who_does_not_read_answers_is_not_read_and_holds_nobody_up() {
     let limits = Limits {
-        idle_s: 3,
+        idle_s: 6,
         in_flight: 4,
         ..Limits::default()
     };
@@ -238,6 +238,7 @@ fn who_does_not_read_answers_is_not_read_and_holds_nobody_up() {
             line.describe(&slow).await;
             let sent = send_unread(&line, &frames).await;
             assert!(sent > 4 && sent < 2000, "{sent}: flow control holds it up");
+            let began = Instant::now();
             let other = {
                 let peer = served.peer.clone();
                 std::thread::spawn(move || {
@@ -246,9 +247,11 @@ fn who_does_not_read_answers_is_not_read_and_holds_nobody_up() {
             };
             let trips = other.join().unwrap();
             assert_eq!((trips.depth, trips.rejected), (60, 0));
-            let mut sorted = trips.latencies_ns;
-            sorted.sort_unstable();
-            assert!(sorted[30] < 300_000_000, "median of {} ns", sorted[30]);
+            let took = began.elapsed(); // two seconds where nothing holds it up
+            assert!(
+                took < Duration::from_secs(limits.idle_s.into()),
+                "{took:?}: while the slow one still was there"
+            );
             // it gets what was answered, and is told why no more comes
             let mut answered = 0;
             let status = loop {

@@ -6,8 +6,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod calls;
 mod faults;
 mod log;
+mod overload;
 mod ownership;
+mod process;
 mod served;
