@@ -1,13 +1,14 @@
-//! A worker's queue: a bounded lane for each sensor, served in turn, so that one that floods waits for itself alone.
+//! A stage's queue: a bounded lane for each sensor. The sensor served longest ago comes next, so that one that floods waits
+//! for itself alone.
 
 use super::queue::Policy;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The sending end. Dropped, what waits is still served.
 pub(super) struct Lanes<T>(Arc<Shared<T>>);
 
-/// The worker's end: an iterator over what comes, a sensor's in order, sensors in turn.
+/// The stage's end: what comes, a sensor's in order.
 pub(super) struct Turns<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
@@ -20,23 +21,29 @@ struct Shared<T> {
 }
 
 struct State<T> {
-    lanes: HashMap<Arc<str>, VecDeque<T>>,
-    /// sensors of which something waits, each once, the next first
-    turns: VecDeque<Arc<str>>,
+    lanes: BTreeMap<Arc<str>, Lane<T>>,
+    /// entries served until now
+    served: u64,
     /// threads that wait for room
     waiting: usize,
     open: bool,
 }
 
+struct Lane<T> {
+    entries: VecDeque<T>,
+    /// how many had been served when it last was
+    served: u64,
+}
+
 impl<T> Lanes<T> {
-    /// Lanes of at most `capacity` entries each, and the worker's end.
+    /// Lanes of at most `capacity` entries each, and the stage's end.
     pub(super) fn new(policy: Policy, capacity: usize) -> (Self, Turns<T>) {
         let shared = Arc::new(Shared {
             policy,
             capacity: capacity.max(1),
             state: Mutex::new(State {
-                lanes: HashMap::new(),
-                turns: VecDeque::new(),
+                lanes: BTreeMap::new(),
+                served: 0,
                 waiting: 0,
                 open: true,
             }),
@@ -50,46 +57,45 @@ impl<T> Lanes<T> {
     pub(super) fn push(&self, sensor_id: &Arc<str>, item: T, mut dropped: impl FnMut(T)) {
         let shared = &*self.0;
         let mut state = shared.lock();
-        let waits = |state: &State<T>| state.lanes.get(sensor_id).map_or(0, VecDeque::len);
+        let mut given_up = None;
         match shared.policy {
             Policy::Block => {
-                while waits(&state) >= shared.capacity {
+                while state.waits(sensor_id) >= shared.capacity {
                     state.waiting += 1;
-                    state = shared
-                        .emptied
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    let woken = shared.emptied.wait(state);
+                    state = woken.unwrap_or_else(PoisonError::into_inner);
                     state.waiting -= 1;
                 }
                 state.append(sensor_id, item);
             }
-            Policy::DropNewest if waits(&state) >= shared.capacity => {
-                drop(state);
-                return dropped(item);
+            Policy::DropNewest if state.waits(sensor_id) >= shared.capacity => {
+                given_up = Some(item);
             }
             Policy::DropNewest => state.append(sensor_id, item),
             Policy::DropOldest => {
                 let lane = state.lanes.get_mut(sensor_id);
-                let oldest = lane
-                    .filter(|lane| lane.len() >= shared.capacity)
-                    .and_then(VecDeque::pop_front);
+                given_up = lane
+                    .filter(|lane| lane.entries.len() >= shared.capacity)
+                    .and_then(|lane| lane.entries.pop_front());
                 state.append(sensor_id, item);
-                drop(state);
-                shared.filled.notify_one();
-                if let Some(oldest) = oldest {
-                    dropped(oldest);
-                }
-                return;
             }
         }
         drop(state);
         shared.filled.notify_one();
+        if let Some(item) = given_up {
+            dropped(item);
+        }
     }
 
     /// Puts an entry in however full the lane is.
     pub(super) fn push_beyond(&self, sensor_id: &Arc<str>, item: T) {
         self.0.lock().append(sensor_id, item);
         self.0.filled.notify_one();
+    }
+
+    /// Whether the lane of a sensor has room.
+    pub(super) fn has_room(&self, sensor_id: &str) -> bool {
+        self.0.lock().waits(sensor_id) < self.0.capacity
     }
 }
 
@@ -107,56 +113,72 @@ impl<T> Shared<T> {
 }
 
 impl<T> State<T> {
+    fn waits(&self, sensor_id: &str) -> usize {
+        let lane = self.lanes.get(sensor_id);
+        lane.map_or(0, |lane| lane.entries.len())
+    }
+
     fn append(&mut self, sensor_id: &Arc<str>, item: T) {
-        let lane = self.lanes.entry(Arc::clone(sensor_id)).or_default();
-        let turn = lane.is_empty();
-        lane.push_back(item);
-        // an oldest entry that made room leaves the sensor's turn behind
-        if turn && !self.turns.contains(sensor_id) {
-            self.turns.push_back(Arc::clone(sensor_id));
-        }
+        let lane = self.lanes.entry(Arc::clone(sensor_id));
+        let lane = lane.or_insert_with(|| Lane {
+            entries: VecDeque::new(),
+            served: 0,
+        });
+        lane.entries.push_back(item);
+    }
+
+    fn take(&mut self, ready: impl Fn(&str) -> bool) -> Option<T> {
+        let filled = self.lanes.iter_mut().filter(|(_, l)| !l.entries.is_empty());
+        let able = filled.filter(|(id, _)| ready(id));
+        let (_, lane) = able.min_by_key(|(_, lane)| lane.served)?;
+        self.served += 1;
+        lane.served = self.served;
+        lane.entries.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lanes.values().all(|lane| lane.entries.is_empty())
     }
 }
 
 impl<T> Turns<T> {
-    /// Gives back the room of a sensor's lane where nothing waits in it.
-    pub(super) fn forget(&self, sensor_id: &str) {
-        let mut state = self.0.lock();
-        if state.lanes.get(sensor_id).is_some_and(VecDeque::is_empty) {
-            state.lanes.remove(sensor_id);
-        }
-    }
-}
-
-impl<T> Iterator for &Turns<T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
+    /// The next entry, of a sensor that is `ready`; waits for one, and for [`Turns::look_again`] where none is. `None` once
+    /// the other end is gone and everything is served.
+    pub(super) fn next(&self, ready: impl Fn(&str) -> bool) -> Option<T> {
         let shared = &*self.0;
         let mut state = shared.lock();
         loop {
-            if let Some(sensor_id) = state.turns.pop_front() {
-                let lane = state.lanes.get_mut(&sensor_id);
-                let Some((item, more)) =
-                    lane.and_then(|lane| lane.pop_front().map(|item| (item, !lane.is_empty())))
-                else {
-                    continue;
-                };
-                if more {
-                    state.turns.push_back(sensor_id);
-                }
+            if let Some(item) = state.take(&ready) {
                 if state.waiting > 0 {
                     shared.emptied.notify_all();
                 }
                 return Some(item);
             }
-            if !state.open {
+            if !state.open && state.is_empty() {
                 return None;
             }
-            state = shared
-                .filled
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            let woken = shared.filled.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What tells the stage that another sensor may be ready.
+    pub(super) fn look_again(&self) -> impl Fn() + Send + 'static
+    where
+        T: Send + 'static,
+    {
+        let shared = Arc::clone(&self.0);
+        move || {
+            drop(shared.lock()); // it looks, or it waits; not between the two
+            shared.filled.notify_one();
+        }
+    }
+
+    /// Gives back the room of a sensor's lane where nothing waits in it.
+    pub(super) fn forget(&self, sensor_id: &str) {
+        let mut state = self.0.lock();
+        if state.waits(sensor_id) == 0 {
+            state.lanes.remove(sensor_id);
         }
     }
 }
@@ -165,6 +187,10 @@ impl<T> Iterator for &Turns<T> {
 mod tests {
     use super::*;
 
+    fn all(turns: &Turns<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| turns.next(|_| true)).collect()
+    }
+
     fn run(policy: Policy) -> (Vec<u32>, Vec<u32>) {
         let (lanes, turns) = Lanes::new(policy, 3);
         let mut dropped = vec![];
@@ -172,7 +198,7 @@ mod tests {
         (0..5).for_each(|i| lanes.push(&flood, i, |d| dropped.push(d)));
         lanes.push(&quiet, 100, |d| dropped.push(d));
         drop(lanes);
-        ((&turns).collect(), dropped)
+        (all(&turns), dropped)
     }
 
     #[test]
@@ -189,10 +215,38 @@ mod tests {
         (0..3).for_each(|i| lanes.push(&id, i, |d| dropped.push(d)));
         lanes.push_beyond(&id, 9);
         drop(lanes);
-        assert_eq!((&turns).collect::<Vec<_>>(), [2, 9]);
+        assert_eq!(all(&turns), [2, 9]);
         assert_eq!(dropped, [0, 1]);
         turns.forget("a");
         assert!(turns.0.lock().lanes.is_empty());
+    }
+
+    #[test]
+    fn who_was_served_longest_ago_comes_next_unless_it_is_not_ready() {
+        let (lanes, turns) = Lanes::new(Policy::Block, 9);
+        let (flood, quiet): (Arc<str>, Arc<str>) = ("flood".into(), "quiet".into());
+        (0..4).for_each(|i| lanes.push(&flood, i, |_| {}));
+        lanes.push(&quiet, 100, |_| {});
+        assert_eq!(turns.next(|_| true), Some(0), "both are new");
+        assert_eq!(turns.next(|_| true), Some(100));
+        assert_eq!(turns.next(|_| true), Some(1));
+        lanes.push(&quiet, 101, |_| {});
+        assert_eq!(turns.next(|id| id == "flood"), Some(2));
+        assert_eq!(
+            turns.next(|_| true),
+            Some(101),
+            "it waits for none before it"
+        );
+        let wake = turns.look_again();
+        let ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let now = Arc::clone(&ready);
+        let waiting = std::thread::spawn(move || {
+            turns.next(|_| now.load(std::sync::atomic::Ordering::Relaxed))
+        });
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        ready.store(true, std::sync::atomic::Ordering::Relaxed);
+        wake();
+        assert_eq!(waiting.join().unwrap(), Some(3));
     }
 
     #[test]
@@ -210,7 +264,7 @@ mod tests {
             })
             .collect();
         drop(lanes);
-        let all: Vec<u32> = (&turns).collect();
+        let all = all(&turns);
         senders.into_iter().for_each(|s| s.join().unwrap());
         for base in [0, 1000] {
             let of: Vec<u32> = all

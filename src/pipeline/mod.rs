@@ -44,11 +44,13 @@ use crate::prior::Prior;
 use crate::recover::{Model, Settings};
 use lanes::Lanes;
 use ledger::Ledger;
-use queue::Queue;
 use serde::{Deserialize, Serialize};
 use sink::Sinks;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+/// Recovered frames of each sensor that may wait to be rendered: while one does, the others are recovered.
+const RECOVERED: usize = 1;
 
 /// How a pipeline is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +142,8 @@ impl Pipeline {
         };
         for index in 0..workers {
             let (lanes, turns) = Lanes::new(policy, capacity);
-            let (rendering, recovered) = Queue::new(Policy::Block, capacity);
+            let (rendering, recovered) = Lanes::new(Policy::Block, RECOVERED);
+            let room = turns.look_again();
             queues.push(lanes);
             let worker = stages::Worker {
                 prior: Arc::clone(prior),
@@ -161,7 +164,7 @@ impl Pipeline {
             };
             stages.push(thread(
                 format!("render {index}"),
-                Box::new(move || renderer.run(&recovered)),
+                Box::new(move || renderer.run(&recovered, &room)),
             )?);
         }
         Ok(Self {

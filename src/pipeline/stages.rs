@@ -1,16 +1,14 @@
 //! The stages behind the door, each a loop over its queue that ends when the queue before it has.
 
 use super::Sensor;
-use super::lanes::Turns;
+use super::lanes::{Lanes, Turns};
 use super::latency::{Clockwork, Latency};
 use super::ledger::{Account, Cause};
-use super::queue::Queue;
 use super::sink::{Event, Frame, Rejection, Sinks};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
 use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
-use crossbeam_channel::Receiver;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,7 +65,7 @@ pub(super) struct Worker {
     pub(super) settings: Settings,
     pub(super) clock: Monotonic,
     pub(super) sinks: Sinks,
-    pub(super) next: Queue<Recovered>,
+    pub(super) next: Lanes<Recovered>,
 }
 
 /// One sensor's recovery under one description.
@@ -80,13 +78,15 @@ struct Track {
 impl Worker {
     pub(super) fn run(self, turns: &Turns<Work>) {
         let mut tracks: HashMap<Arc<str>, Track> = HashMap::new();
-        for work in turns {
+        // of a sensor whose last frame waits to be rendered none is begun, so that others find the renderer the sooner
+        while let Some(work) = turns.next(|id| self.next.has_room(id)) {
             let mut job = match work {
                 Work::Frame(job) => job,
                 Work::Forget(id) => {
                     tracks.remove(&id);
                     turns.forget(&id);
-                    self.next.push(Recovered::Forgotten(id), |_| {});
+                    self.next
+                        .push_beyond(&Arc::clone(&id), Recovered::Forgotten(id));
                     continue;
                 }
             };
@@ -96,12 +96,13 @@ impl Worker {
             match self.recover(&mut tracks, &job) {
                 Ok((estimate, renderer)) => {
                     job.times.latency.recover_ns = job.times.mark(self.clock.now_ns());
+                    let id = Arc::clone(&job.sensor.id);
                     let recovered = Recovered::Frame {
                         job,
                         estimate: Box::new(estimate),
                         renderer,
                     };
-                    self.next.push(recovered, |_| {}); // waits for room
+                    self.next.push(&id, recovered, |_| {}); // there is room
                 }
                 Err(reason) => {
                     job.account.lose(Cause::Invalid);
@@ -175,9 +176,11 @@ pub(super) struct Finisher {
 }
 
 impl Finisher {
-    pub(super) fn run(mut self, recovered: &Receiver<Recovered>) {
+    /// Renders until the worker has ended, and tells it each time that there is `room` for a frame more.
+    pub(super) fn run(mut self, turns: &Turns<Recovered>, room: &dyn Fn()) {
         let mut described: HashMap<Arc<str>, Arc<Sensor>> = HashMap::new();
-        for recovered in recovered {
+        while let Some(recovered) = turns.next(|_| true) {
+            room();
             let (mut job, estimate, renderer) = match recovered {
                 Recovered::Frame {
                     job,
@@ -186,6 +189,7 @@ impl Finisher {
                 } => (job, estimate, renderer),
                 Recovered::Forgotten(id) => {
                     described.remove(&id);
+                    turns.forget(&id);
                     continue;
                 }
             };

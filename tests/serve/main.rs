@@ -13,4 +13,5 @@ mod log;
 mod overload;
 mod ownership;
 mod process;
+mod python;
 mod served;

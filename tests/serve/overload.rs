@@ -2,41 +2,76 @@
 
 use crate::common::record;
 use crate::process::Process;
-use crate::served::client;
+use crate::served::{Line, client, messages};
 use relucent::serve::{Peer, RoundTrips, Send, send};
-use relucent::wire::v1;
+use relucent::wire::v1::{self, recover_request, recover_response};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Frames of the quiet sensor, 30 Hz.
-const QUIET: u64 = 300;
-
-/// A log of one sensor; the flood's is named otherwise, and long enough for the fastest pace.
 fn log(folder: &Path, name: &str, sensors: usize, frames: u64) -> PathBuf {
     let path = folder.join(name);
     record(&path, sensors, frames);
     path
 }
 
-/// Sends a log again and again until told to stop.
-fn flood(
-    log: PathBuf,
-    peer: Peer,
-    rate: f64,
-    stop: Arc<AtomicBool>,
-) -> std::thread::JoinHandle<RoundTrips> {
-    std::thread::spawn(move || {
-        let mut all = RoundTrips::default();
-        while !stop.load(Ordering::Relaxed) {
-            let trips = send(&log, &peer, Send { rate }, &stop).unwrap();
-            all.sent += trips.sent;
-            all.depth += trips.depth;
-            all.rejected += trips.rejected;
+/// What became of the flood.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flood {
+    sent: u64,
+    depth: u64,
+    rejected: u64,
+}
+
+/// Sends frames of a sensor on one stream, `rate` a second as far as the server reads them, until told to stop.
+async fn flood(peer: &Peer, log: &Path, rate: f64, stop: &AtomicBool) -> Flood {
+    let (descriptions, measurements) = messages(log);
+    let mut client = peer.connect().await.unwrap();
+    let Line {
+        requests,
+        mut answers,
+    } = Line::open(&mut client).await;
+    let reading = tokio::spawn(async move {
+        let (mut depth, mut rejected) = (0, 0);
+        while let Some(answer) = answers.message().await.unwrap() {
+            match answer.kind.unwrap() {
+                recover_response::Kind::Depth(_) => depth += 1,
+                recover_response::Kind::Rejection(_) => rejected += 1,
+            }
         }
-        all
-    })
+        (depth, rejected)
+    });
+    let send = |kind| requests.send(v1::RecoverRequest { kind: Some(kind) });
+    let description = recover_request::Kind::Description(descriptions[0].clone());
+    send(description).await.unwrap();
+    let (began, mut sent) = (Instant::now(), 0u64);
+    // to and fro, so that the scene never jumps
+    let to_and_fro = measurements.iter().chain(measurements.iter().rev());
+    for measurement in to_and_fro.cycle() {
+        let due = Duration::from_secs_f64(sent as f64 / rate);
+        if let Some(left) = due.checked_sub(began.elapsed()) {
+            tokio::time::sleep(left).await;
+        }
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let measurement = v1::MeasurementFrame {
+            sequence: sent,
+            stamp_ns: sent * 33_333_333,
+            ..measurement.clone()
+        };
+        let measurement = recover_request::Kind::Measurement(measurement);
+        send(measurement).await.unwrap();
+        sent += 1;
+    }
+    drop(requests);
+    let (depth, rejected) = reading.await.unwrap();
+    Flood {
+        sent,
+        depth,
+        rejected,
+    }
 }
 
 fn percentile_ms(trips: &RoundTrips, share: f64) -> f64 {
@@ -56,43 +91,27 @@ fn stats(peer: &Peer) -> v1::StatsResponse {
     })
 }
 
-/// One minute at `rate` times 30 Hz beside a quiet sensor: peak memory, MiB, and the quiet sensor's round trips.
-fn minute(
-    folder: &Path,
-    config: &str,
-    rate: f64,
-    seconds: u64,
-) -> (f64, RoundTrips, v1::StatsResponse) {
+/// So long at `rate` frames a second beside a quiet sensor: peak memory, MiB, and the quiet sensor's round trips.
+fn minute(folder: &Path, config: &str, rate: f64) -> (f64, RoundTrips, v1::StatsResponse) {
     let server = Process::start(&["--config", config]);
     let stop = Arc::new(AtomicBool::new(false));
-    let noise = folder.join("flood.mcap");
-    let flood = (rate > 0.0).then(|| flood(noise, server.peer.clone(), rate, Arc::clone(&stop)));
-    let began = Instant::now();
-    let mut quiet = RoundTrips::default();
-    while began.elapsed() < Duration::from_secs(seconds) {
-        let log = folder.join("quiet.mcap");
-        let trips = send(
-            &log,
-            &server.peer,
-            Send { rate: 1.0 },
-            &AtomicBool::new(false),
-        )
-        .unwrap();
-        quiet.depth += trips.depth;
-        quiet.rejected += trips.rejected;
-        quiet.latencies_ns.extend(&trips.latencies_ns[30..]); // without its start from nothing
-    }
+    let flood = (rate > 0.0).then(|| {
+        let (noise, peer) = (folder.join("flood.mcap"), server.peer.clone());
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || client(flood(&peer, &noise, rate, &stop)))
+    });
+    let log = folder.join("quiet.mcap");
+    let within = AtomicBool::new(false);
+    let mut quiet = send(&log, &server.peer, Send { rate: 1.0 }, &within).unwrap();
+    quiet.latencies_ns.drain(..90); // both start from nothing
     let stats = stats(&server.peer);
     stop.store(true, Ordering::Relaxed);
     if let Some(flood) = flood {
-        let sent = flood.join().unwrap();
-        eprintln!(
-            "  flood: {} sent, {} depth, {} rejected",
-            sent.sent, sent.depth, sent.rejected
-        );
+        let flood = flood.join().unwrap();
+        eprintln!("  {flood:?}");
         assert_eq!(
-            sent.sent,
-            sent.depth + sent.rejected,
+            flood.sent,
+            flood.depth + flood.rejected,
             "each frame is answered"
         );
     }
@@ -108,20 +127,18 @@ fn minute(
 fn ten_times_what_can_be_recovered_neither_fills_memory_nor_starves_a_quiet_sensor() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let seconds = std::env::var("OVERLOAD_S").map_or(60, |s| s.parse().unwrap());
-    // the quiet one is `sensor 1`: its log is that of two, the first left out by another name
-    log(folder, "flood.mcap", 1, 3000);
-    quiet_log(folder);
+    let seconds = std::env::var("OVERLOAD_S").map_or(60u64, |s| s.parse().unwrap());
+    log(folder, "flood.mcap", 1, 300);
+    quiet_log(folder, 30 * seconds);
     for policy in ["drop-oldest", "block"] {
         let config = folder.join("config.toml");
-        let text = format!("[pipeline]\npolicy = \"{policy}\"\ncapacity = 2\n");
+        let text = format!("[pipeline]\npolicy = \"{policy}\"\ncapacity = 16\n");
         std::fs::write(&config, text).unwrap();
         let config = config.to_str().unwrap();
-        let (_, alone, _) = minute(folder, config, 0.0, seconds.min(20));
-        let capacity = capacity(folder, config);
-        let once = capacity / 30.0;
-        let (one, _, _) = minute(folder, config, once, seconds);
-        let (ten, beside, stats) = minute(folder, config, 10.0 * once, seconds);
+        let (_, alone, _) = minute(folder, config, 0.0);
+        let capacity = capacity(folder);
+        let (one, _, _) = minute(folder, config, capacity);
+        let (ten, beside, stats) = minute(folder, config, 10.0 * capacity);
         let flood = stats
             .sensors
             .iter()
@@ -142,6 +159,15 @@ fn ten_times_what_can_be_recovered_neither_fills_memory_nor_starves_a_quiet_sens
             );
         }
         eprintln!("  flood: {:?}", flood.frames.unwrap());
+        let quiet = stats
+            .sensors
+            .iter()
+            .find(|s| s.sensor_id == "sensor 1")
+            .unwrap();
+        for stage in &quiet.latency {
+            let (name, p50, p99) = (&stage.stage, stage.p50_us * 1e-3, stage.p99_us * 1e-3);
+            eprintln!("  quiet beside the flood, {name}: p50 {p50:.2} ms, p99 {p99:.2} ms");
+        }
         assert!(
             ten <= 1.3 * one,
             "memory: {ten} MiB at 10 x, {one} MiB at 1 x"
@@ -150,10 +176,10 @@ fn ten_times_what_can_be_recovered_neither_fills_memory_nor_starves_a_quiet_sens
     }
 }
 
-/// A log of a sensor named `sensor 1`.
-fn quiet_log(folder: &Path) {
+/// A log of a sensor named `sensor 1`, 30 Hz.
+fn quiet_log(folder: &Path, frames: u64) {
     use relucent::journal::{Reader, Topic, Writer};
-    let both = log(folder, "both.mcap", 2, QUIET);
+    let both = log(folder, "both.mcap", 2, frames);
     let path = folder.join("quiet.mcap");
     let mut writer = Writer::create(&path, relucent::clock::Monotonic::default()).unwrap();
     for entry in Reader::open(&both).unwrap() {
@@ -175,8 +201,8 @@ fn quiet_log(folder: &Path) {
 }
 
 /// Frames that come out a second where one sensor sends as fast as it can.
-fn capacity(folder: &Path, config: &str) -> f64 {
-    let server = Process::start(&["--config", config]);
+fn capacity(folder: &Path) -> f64 {
+    let server = Process::start(&[]); // by default whoever sends waits
     let began = Instant::now();
     let flat_out = Send { rate: 0.0 };
     let noise = folder.join("flood.mcap");
