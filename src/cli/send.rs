@@ -67,7 +67,7 @@ impl Send {
                 serde_json::json!({
                     "frames": { "sent": trips.sent, "depth": trips.depth, "rejected": trips.rejected },
                     "round_trip_us": object(whole),
-                    "outside_pipeline_us": object(outside),
+                    "grpc_us": object(outside),
                 })
             );
         } else {
@@ -81,10 +81,7 @@ impl Send {
             };
             let head = SHARES.map(|(name, _)| name);
             let head = [&["ms"][..], &head].concat();
-            let rows = [
-                row("round trip", whole),
-                row("outside the server's pipeline", outside),
-            ];
+            let rows = [row("round trip", whole), row("of it, gRPC", outside)];
             println!("\n{}", table(&head, rows));
         }
         trips

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use subtle::ConstantTimeEq;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Request, Status};
 
 /// The fewest bytes of a token: 128 bits in hexadecimal digits.
@@ -148,10 +147,10 @@ impl Access {
 
 /// A secret that both sides know.
 #[derive(Clone)]
-struct Token(Vec<u8>);
+pub(super) struct Token(pub(super) Vec<u8>);
 
 impl Token {
-    fn read(path: &Path) -> Result<Self, AccessError> {
+    pub(super) fn read(path: &Path) -> Result<Self, AccessError> {
         let bytes = read("the token", path)?;
         let token = bytes.trim_ascii();
         let fault = match token.len() {
@@ -191,96 +190,10 @@ impl Interceptor for Gate {
     }
 }
 
-/// Files that say whom a client trusts, and who it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CredentialFiles {
-    /// authorities (PEM), one of which must have signed the server's certificate, and with it TLS
-    pub ca: Option<PathBuf>,
-    /// the client's certificate chain (PEM)
-    pub cert: Option<PathBuf>,
-    /// its private key (PEM)
-    pub key: Option<PathBuf>,
-    /// the token that each call bears
-    pub token: Option<PathBuf>,
-    /// the name in the server's certificate; its address where absent
-    pub server_name: Option<String>,
-}
-
-/// Whom a client trusts, and who it is; by default anyone without TLS, and nobody.
-#[derive(Clone, Default)]
-pub struct Credentials {
-    pub(super) tls: Option<ClientTlsConfig>,
-    pub(super) bearer: Bearer,
-}
-
-impl Credentials {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Where one cannot be read, or lacks another that it needs.
-    pub fn read(files: &CredentialFiles) -> Result<Self, AccessError> {
-        let identity = identity(files.cert.as_deref(), files.key.as_deref())?;
-        let mut bearer = Bearer::default();
-        if let Some(path) = &files.token {
-            let Token(token) = Token::read(path)?;
-            let value = [b"Bearer ", token.as_slice()].concat();
-            let mut value =
-                MetadataValue::try_from(value.as_slice()).map_err(|error| AccessError::Token {
-                    path: path.clone(),
-                    got: error.to_string(),
-                })?;
-            value.set_sensitive(true);
-            bearer = Bearer(Some(value));
-        }
-        let Some(ca) = &files.ca else {
-            return match identity {
-                Some(_) => Err(AccessError::Alone {
-                    given: "the client's certificate",
-                    needs: "the server's authority",
-                }),
-                None => Ok(Self { tls: None, bearer }),
-            };
-        };
-        let mut tls = ClientTlsConfig::new().ca_certificate(authority(ca)?);
-        if let Some(identity) = identity {
-            tls = tls.identity(identity);
-        }
-        if let Some(name) = &files.server_name {
-            tls = tls.domain_name(name);
-        }
-        Ok(Self {
-            tls: Some(tls),
-            bearer,
-        })
-    }
-
-    /// Checks that no token leaves this machine in the open.
-    pub(super) fn check(&self, address: &Address) -> Result<(), AccessError> {
-        if self.tls.is_none() && self.bearer.0.is_some() && !address.is_local() {
-            return Err(AccessError::Bare {
-                address: address.clone(),
-            });
-        }
-        Ok(())
-    }
-}
-
-/// Adds the token, where there is one, to each call.
-#[derive(Clone, Default)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", value.clone());
-        }
-        Ok(request)
-    }
-}
-
-fn identity(cert: Option<&Path>, key: Option<&Path>) -> Result<Option<Identity>, AccessError> {
+pub(super) fn identity(
+    cert: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<Option<Identity>, AccessError> {
     let alone = |given, needs| Err(AccessError::Alone { given, needs });
     match (cert, key) {
         (None, None) => Ok(None),
@@ -293,7 +206,7 @@ fn identity(cert: Option<&Path>, key: Option<&Path>) -> Result<Option<Identity>,
     }
 }
 
-fn authority(path: &Path) -> Result<Certificate, AccessError> {
+pub(super) fn authority(path: &Path) -> Result<Certificate, AccessError> {
     Ok(Certificate::from_pem(read("the authority", path)?))
 }
 
@@ -361,11 +274,5 @@ mod tests {
         };
         let error = Access::read(&files).err().unwrap().to_string();
         assert!(error.contains("certificate and key"), "{error}");
-        let files = CredentialFiles {
-            cert: path(),
-            ..CredentialFiles::default()
-        };
-        let error = Credentials::read(&files).err().unwrap().to_string();
-        assert!(error.contains("its key"), "{error}");
     }
 }

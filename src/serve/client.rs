@@ -23,6 +23,9 @@ pub struct Send {
     pub rate: f64,
 }
 
+/// Of each measurement on its way, when it should have been sent, and when it was, ns.
+type Due = HashMap<(String, u64), (u64, u64)>;
+
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoundTrips {
@@ -36,7 +39,8 @@ pub struct RoundTrips {
     pub reasons: Vec<String>,
     /// time from the moment a measurement should have been sent until its depth frame was there, ns, in order of arrival
     pub latencies_ns: Vec<u64>,
-    /// of each, what was spent outside the server's pipeline: on both sides' gRPC, between them, and on being sent late, ns
+    /// of each, the time from being handed to gRPC, less what the server's pipeline took: both sides' gRPC and what is between
+    /// them, ns
     pub outside_ns: Vec<u64>,
 }
 
@@ -79,8 +83,7 @@ pub fn send(
     let clock = Monotonic::default();
     let (requests, outgoing) = mpsc::channel(REQUESTS);
     let mut client = runtime.block_on(peer.connect())?;
-    // when each measurement should have been sent
-    let due: Arc<Mutex<HashMap<(String, u64), u64>>> = Arc::default();
+    let due: Arc<Mutex<Due>> = Arc::default();
     let answers = {
         let due = Arc::clone(&due);
         runtime.spawn(async move {
@@ -112,7 +115,7 @@ fn feed(
     how: Send,
     stop: &AtomicBool,
     clock: Monotonic,
-    due: &Mutex<HashMap<(String, u64), u64>>,
+    due: &Mutex<Due>,
     pass: &mut dyn FnMut(v1::RecoverRequest, bool) -> bool,
 ) -> Result<(), ClientError> {
     let began = clock.now_ns();
@@ -139,7 +142,7 @@ fn feed(
                 let key = (message.sensor_id.clone(), message.sequence);
                 due.lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .insert(key, moment);
+                    .insert(key, (moment, clock.now_ns()));
                 (recover_request::Kind::Measurement(message), true)
             }
             _ => continue,
@@ -153,12 +156,7 @@ fn feed(
 }
 
 impl RoundTrips {
-    fn take(
-        &mut self,
-        answer: v1::RecoverResponse,
-        now_ns: u64,
-        due: &Mutex<HashMap<(String, u64), u64>>,
-    ) {
+    fn take(&mut self, answer: v1::RecoverResponse, now_ns: u64, due: &Mutex<Due>) {
         let mut inside_ns = 0;
         let (key, reason) = match answer.kind {
             Some(recover_response::Kind::Depth(depth)) => {
@@ -182,11 +180,11 @@ impl RoundTrips {
                         .push(format!("sensor `{}`, frame {}: {reason}", key.0, key.1));
                 }
             }
-            (None, Some(moment)) => {
+            (None, Some((moment, sent_ns))) => {
                 self.depth += 1;
-                let latency_ns = now_ns.saturating_sub(moment);
-                self.latencies_ns.push(latency_ns);
-                self.outside_ns.push(latency_ns.saturating_sub(inside_ns));
+                self.latencies_ns.push(now_ns.saturating_sub(moment));
+                self.outside_ns
+                    .push(now_ns.saturating_sub(sent_ns + inside_ns));
             }
             (None, None) => self.depth += 1,
         }

@@ -24,6 +24,7 @@ pub(super) struct Holders {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
     bytes: usize,
+    /// pixels times pattern sets
     pixels: usize,
 }
 
@@ -58,7 +59,9 @@ impl Holders {
         }
         let size = Size {
             bytes: message.encoded_len(),
-            pixels: (message.rows as usize).saturating_mul(message.cols as usize),
+            pixels: (message.rows as usize)
+                .saturating_mul(message.cols as usize)
+                .saturating_mul(message.pattern_sets.len()),
         };
         self.check_size(size, limits)?;
         self.reserved = self.reserved.plus(size);
@@ -128,10 +131,14 @@ impl Holders {
         }
         let used = self.used.iter().map(|(_, size)| *size);
         let used = used.fold(self.reserved, Size::plus);
-        let whole = used.plus(size);
         for (what, got, before, most) in [
             ("bytes", size.bytes, used.bytes, limits.description_bytes),
-            ("pixels", size.pixels, used.pixels, limits.pixels),
+            (
+                "pattern pixels",
+                size.pixels,
+                used.pixels,
+                limits.pattern_pixels,
+            ),
         ] {
             if before.saturating_add(got) > most {
                 let left = most.saturating_sub(before);
@@ -140,7 +147,6 @@ impl Holders {
                 ));
             }
         }
-        debug_assert!(whole.bytes <= limits.description_bytes);
         Ok(())
     }
 }
@@ -212,7 +218,7 @@ mod tests {
             sensors: 2,
             sensors_per_stream: 1,
             description_bytes: 2 * bytes,
-            pixels: 100,
+            pattern_pixels: 100,
             ..Limits::default()
         };
         let mut holders = Holders::default();
@@ -227,12 +233,12 @@ mod tests {
         assert!(refusal("b", 1, &limits).contains("at most 1 sensors on one stream"));
         let pixels = refusal("b", 2, &limits);
         assert!(
-            pixels.contains("at most 36 pixels") && pixels.contains("got one of 64"),
+            pixels.contains("at most 36 pattern pixels") && pixels.contains("got one of 64"),
             "{pixels}"
         );
         let tight = Limits {
             description_bytes: bytes + 7,
-            pixels: 1000,
+            pattern_pixels: 1000,
             ..limits
         };
         let text = refusal("b", 2, &tight);

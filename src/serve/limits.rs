@@ -20,8 +20,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// bytes of all descriptions in use: those held, and older ones of which frames are under way
     pub description_bytes: usize,
-    /// pixels of all descriptions in use: patterns may take few bytes and many pixels
-    pub pixels: usize,
+    /// pixels of all descriptions in use, each as often as there are pattern sets: patterns may take few bytes, and recovery
+    /// takes some 2.5 kB for each of these
+    pub pattern_pixels: usize,
     /// frames of one stream that are recovered, or whose answers wait to be read; then its stream is not read
     pub in_flight: usize,
     /// subscribers at once
@@ -47,7 +48,7 @@ impl Default for Limits {
             sensors: 64,
             message_bytes: 16 << 20,
             description_bytes: 256 << 20,
-            pixels: 4 << 20,
+            pattern_pixels: 1 << 20,
             in_flight: 32,
             subscribers: 32,
             subscriber_frames: 16,
@@ -93,7 +94,7 @@ impl Limits {
                 wire::MAX_DESCRIPTION,
             ),
             ("description_bytes", self.description_bytes, 1024, room),
-            ("pixels", self.pixels, 1, room),
+            ("pattern_pixels", self.pattern_pixels, 1, room),
             ("in_flight", self.in_flight, 1, many),
             ("subscribers", self.subscribers, 1, many),
             ("subscriber_frames", self.subscriber_frames, 1, many),

@@ -1,7 +1,8 @@
 //! A server as a client sees it.
 
-use super::access::{AccessError, Bearer, Credentials};
+use super::access::AccessError;
 use super::address::Address;
+use super::credentials::{Bearer, Credentials};
 use crate::wire;
 use crate::wire::v1::recovery_service_client::RecoveryServiceClient;
 use hyper_util::rt::TokioIo;

@@ -138,16 +138,16 @@ fn beyond_this_machine_both_tls_and_client_authentication_are_asked_for() {
         );
     }
     let both = AccessFiles {
-        token: with_token.token.clone(),
+        token: with_token.token,
         ..with_tls.clone()
     };
     let mutual = AccessFiles {
         client_ca: Some(authority.pem.clone()),
-        ..with_tls.clone()
+        ..with_tls
     };
     assert!(bind("0.0.0.0:0", &both).is_ok() && bind("0.0.0.0:0", &mutual).is_ok());
     let nonsense = AccessFiles {
-        key: Some(authority.pem.clone()), // no key
+        key: Some(authority.pem), // no key
         ..both
     };
     let refused = bind("127.0.0.1:0", &nonsense).err().unwrap();

@@ -87,7 +87,7 @@ fn asked_to_terminate_it_answers_what_it_took_and_its_log_is_whole() {
     record(&log, 2, 60);
     let server = Process::start(&["--record", recorded.to_str().unwrap()]);
     let client = {
-        let (log, peer) = (log.clone(), server.peer.clone());
+        let peer = server.peer.clone();
         std::thread::spawn(move || send(&log, &peer, Send { rate: 1.0 }, &AtomicBool::new(false)))
     };
     std::thread::sleep(Duration::from_millis(1000)); // of the two seconds that it takes
