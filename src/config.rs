@@ -16,6 +16,9 @@ pub(crate) struct Config {
     pub(crate) pipeline: Options,
     /// what is written into depth logs, and when it is safe
     pub(crate) log: LogOptions,
+    /// how much a server takes
+    #[cfg(feature = "serve")]
+    pub(crate) serve: relucent::serve::Limits,
 }
 
 /// The configuration file of a command.

@@ -1,7 +1,7 @@
 //! `relucent send`: a log played to a server, as a sensor would send it.
 
 use super::{run, table};
-use relucent::serve::{self, Address};
+use relucent::serve::{self, Address, CredentialFiles, Credentials, Peer};
 use std::path::PathBuf;
 
 /// Play a measurement log to a server and show what comes back, and how soon.
@@ -15,6 +15,21 @@ pub(crate) struct Send {
     /// Pace: 1 is the recording's own, 2 twice as fast; 0: as fast as the server takes it
     #[arg(long, default_value_t = 1.0)]
     rate: f64,
+    /// Authorities (PEM), one of which signed the server's certificate, and with it TLS
+    #[arg(long, value_name = "PEM")]
+    ca: Option<PathBuf>,
+    /// Certificate chain to show the server (PEM)
+    #[arg(long, value_name = "PEM")]
+    cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "PEM")]
+    key: Option<PathBuf>,
+    /// File with the token to show the server
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Name in the server's certificate, where it is not its address
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
     /// One JSON object on stdout instead of a table
     #[arg(long)]
     json: bool,
@@ -27,33 +42,32 @@ impl Send {
             "expected --rate of at least 0, got {}",
             self.rate
         );
+        let peer = Peer {
+            address: self.to.clone(),
+            credentials: Credentials::read(&CredentialFiles {
+                ca: self.ca.clone(),
+                cert: self.cert.clone(),
+                key: self.key.clone(),
+                token: self.token_file.clone(),
+                server_name: self.server_name.clone(),
+            })?,
+        };
         let stop = run::stop_on_signal();
         let how = serve::Send { rate: self.rate };
-        let trips = serve::send(&self.log, &self.to, how, &stop)?;
-        let mut sorted = trips.latencies_ns.clone();
-        sorted.sort_unstable();
-        let at = |share: f64| {
-            let last = sorted.len().saturating_sub(1);
-            let index = (share * last as f64).round() as usize;
-            sorted.get(index).map_or(f64::NAN, |ns| *ns as f64 * 1e-3)
-        };
-        let shares = [
-            ("p50", 0.5),
-            ("p90", 0.9),
-            ("p99", 0.99),
-            ("p999", 0.999),
-            ("max", 1.0),
-        ];
+        let trips = serve::send(&self.log, &peer, how, &stop)?;
+        let (whole, outside) = (spread(&trips.latencies_ns), spread(&trips.outside_ns));
         if self.json {
-            let latency: serde_json::Map<_, _> = shares
-                .iter()
-                .map(|(name, share)| ((*name).to_owned(), serde_json::json!(at(*share))))
-                .collect();
+            let object = |spread: [f64; 5]| -> serde_json::Map<_, _> {
+                let of = SHARES.iter().zip(spread);
+                of.map(|((name, _), us)| ((*name).to_owned(), serde_json::json!(us)))
+                    .collect()
+            };
             println!(
                 "{}",
                 serde_json::json!({
                     "frames": { "sent": trips.sent, "depth": trips.depth, "rejected": trips.rejected },
-                    "round_trip_us": latency,
+                    "round_trip_us": object(whole),
+                    "grpc_us": object(outside),
                 })
             );
         } else {
@@ -61,13 +75,14 @@ impl Send {
                 "{} frames sent: {} came back as depth, {} were rejected",
                 trips.sent, trips.depth, trips.rejected
             );
-            let cells = shares.map(|(_, share)| format!("{:.2}", at(share) * 1e-3));
-            let head: Vec<String> = shares
-                .iter()
-                .map(|(name, _)| format!("{name}, ms"))
-                .collect();
-            let head: Vec<&str> = head.iter().map(String::as_str).collect();
-            println!("\nround trip\n{}", table(&head, [cells.to_vec()]));
+            let row = |name: &str, spread: [f64; 5]| {
+                let cells = spread.map(|us| format!("{:.2}", us * 1e-3));
+                [vec![name.to_owned()], cells.to_vec()].concat()
+            };
+            let head = SHARES.map(|(name, _)| name);
+            let head = [&["ms"][..], &head].concat();
+            let rows = [row("round trip", whole), row("of it, gRPC", outside)];
+            println!("\n{}", table(&head, rows));
         }
         trips
             .reasons
@@ -75,4 +90,24 @@ impl Send {
             .for_each(|r| eprintln!("relucent: rejected: {r}"));
         Ok(())
     }
+}
+
+/// Shares of frames that took no longer.
+const SHARES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p999", 0.999),
+    ("max", 1.0),
+];
+
+/// Percentiles at [`SHARES`], µs.
+fn spread(latencies_ns: &[u64]) -> [f64; 5] {
+    let mut sorted = latencies_ns.to_vec();
+    sorted.sort_unstable();
+    SHARES.map(|(_, share)| {
+        let last = sorted.len().saturating_sub(1);
+        let index = (share * last as f64).round() as usize;
+        sorted.get(index).map_or(f64::NAN, |ns| *ns as f64 * 1e-3)
+    })
 }

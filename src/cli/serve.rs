@@ -4,14 +4,21 @@ use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
 use crate::config::ConfigArgument;
-use relucent::serve::{Address, Server};
-use std::path::PathBuf;
+use relucent::clock::Monotonic;
+use relucent::pipeline::{LogOptions, LogSink, Outlet, Policy};
+use relucent::serve::{Access, AccessFiles, Address, Server, Serving};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Events that may wait for the log; what comes beyond is not written, and counted.
+const RECORD: usize = 128;
+
 /// Recover what sensors send over gRPC, until interrupted.
+///
+/// Beyond this machine it serves with TLS only, and asks clients for a certificate (--client-ca) or a token (--token-file).
 #[derive(clap::Args, Debug)]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -20,12 +27,24 @@ pub(crate) struct Serve {
     config: ConfigArgument,
     #[command(flatten)]
     metrics: MetricsArgument,
-    /// Address to listen on: HOST:PORT of this machine (port 0: any free one), or unix:PATH
+    /// Address to listen on: IP:PORT (port 0: any free one), or unix:PATH
     #[arg(long, default_value = "127.0.0.1:50551")]
     listen: Address,
-    /// Where the depth log goes (MCAP)
-    #[arg(long)]
-    out: Option<PathBuf>,
+    /// Log of what is recovered and of its measurements (MCAP), which can be replayed
+    #[arg(long, alias = "out", value_name = "LOG")]
+    record: Option<PathBuf>,
+    /// Certificate chain of the server (PEM), and with it TLS
+    #[arg(long, value_name = "PEM")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "PEM")]
+    tls_key: Option<PathBuf>,
+    /// Authorities (PEM) that sign clients' certificates: clients without one are turned away
+    #[arg(long, value_name = "PEM")]
+    client_ca: Option<PathBuf>,
+    /// File with a token of 32 characters or more: calls without it are turned away
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// One JSON object on stdout at the end instead of tables
     #[arg(long)]
     json: bool,
@@ -36,8 +55,17 @@ impl Serve {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
+        let access = Access::read(&AccessFiles {
+            cert: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+            client_ca: self.client_ca.clone(),
+            token: self.token_file.clone(),
+        })?;
         let prior = Arc::new(self.prior.load()?);
-        let (tally, mut outlets) = run::outlets(&config, self.out.as_deref())?;
+        let (tally, mut outlets) = run::outlets(&config, None)?;
+        if let Some(path) = &self.record {
+            outlets.push(recorder(path, config.log)?);
+        }
         let metrics = self.metrics.open(&mut outlets)?;
         let server = Server::bind(
             &self.listen,
@@ -45,6 +73,10 @@ impl Serve {
             &config.recover,
             config.pipeline,
             outlets,
+            Serving {
+                access,
+                limits: config.serve,
+            },
         )?;
         metrics.watch(server.ingress());
         eprintln!("relucent: listening on {}", server.address());
@@ -59,4 +91,18 @@ impl Serve {
         let summary = server.run(stop)?;
         run::conclude(&tally, summary, self.json, None)
     }
+}
+
+/// A log that a slow disk cannot make the sensors wait for.
+fn recorder(path: &Path, options: LogOptions) -> anyhow::Result<Outlet> {
+    let options = LogOptions {
+        measurements: true,
+        ..options
+    };
+    Ok(Outlet {
+        name: path.display().to_string(),
+        policy: Policy::DropNewest,
+        capacity: RECORD,
+        sink: Box::new(LogSink::create(path, options, Monotonic::default())?),
+    })
 }

@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Frames that the contact sheet and the table show.
 const SHOWN: usize = 6;
 
+/// Warm frames that medians are over at most: a server runs for long.
+const WARM: usize = 1 << 16;
+
 /// Shared by the pipeline, which fills it, and the command, which reads it.
 #[derive(Clone, Default)]
 pub(crate) struct Tally(Arc<Mutex<Inner>>);
@@ -21,10 +24,9 @@ struct Inner {
     kinds: [u64; 3],
     /// frames that their deadline cut short
     hurried: u64,
-    iterations: Vec<f64>,
-    residual: Vec<f64>,
-    /// τ of u, s
-    time_constants: Vec<f64>,
+    /// iterations, χ²/readings and τ of u, s, of every `warm_stride`-th warm frame
+    warm: Vec<[f64; 3]>,
+    warm_stride: u64,
     errors: RangeErrors,
     scored: bool,
     max_range: f32,
@@ -64,9 +66,9 @@ impl Tally {
             "latency_us": latency,
             "recovery": {
                 "cold": cold, "warm": warm, "restarted": restarted, "cut_short": inner.hurried,
-                "iterations_p50": median(inner.iterations.clone()),
-                "residual_ratio_p50": median(inner.residual.clone()),
-                "time_constant_s_p50": median(inner.time_constants.clone()),
+                "iterations_p50": inner.median_of_warm(0),
+                "residual_ratio_p50": inner.median_of_warm(1),
+                "time_constant_s_p50": inner.median_of_warm(2),
             },
         });
         if inner.scored {
@@ -128,7 +130,7 @@ impl Tally {
             a.offered, a.emitted, a.dropped, a.rejected
         );
         let [cold, warm, restarted] = inner.kinds;
-        let middle = |values: &[f64]| median(values.to_vec()).unwrap_or(f64::NAN);
+        let middle = |which| inner.median_of_warm(which).unwrap_or(f64::NAN);
         print!("{cold} cold, {warm} warm, {restarted} restarted");
         if inner.hurried > 0 {
             print!(", {} cut short by their deadline", inner.hurried);
@@ -136,9 +138,9 @@ impl Tally {
         if warm > 0 {
             print!(
                 "; warm frames take {:.0} iterations, leave χ²/readings {:.2} and are predicted with τ {:.2} s (medians)",
-                middle(&inner.iterations),
-                middle(&inner.residual),
-                middle(&inner.time_constants)
+                middle(0),
+                middle(1),
+                middle(2)
             );
         }
         println!();
@@ -234,9 +236,11 @@ impl Inner {
         self.kinds[report.start as usize] += 1;
         self.hurried += u64::from(report.stop == StopReason::Deadline);
         if report.start == StartKind::Warm {
-            self.iterations.push(report.iterations as f64);
-            self.residual.push(report.residual_ratio);
-            self.time_constants.push(report.time_constants_s[0]);
+            self.warm([
+                report.iterations as f64,
+                report.residual_ratio,
+                report.time_constants_s[0],
+            ]);
         }
         if let Some(errors) = score(frame) {
             self.errors.merge(&errors);
@@ -254,6 +258,26 @@ impl Inner {
                 index % 2 == 1
             });
         }
+    }
+
+    /// Takes in a warm frame, unless so many came that only every so many-th counts.
+    fn warm(&mut self, values: [f64; 3]) {
+        let stride = self.warm_stride.max(1);
+        if (self.kinds[StartKind::Warm as usize] - 1).is_multiple_of(stride) {
+            self.warm.push(values);
+        }
+        if self.warm.len() > WARM {
+            self.warm_stride = 2 * stride;
+            let mut index = 0;
+            self.warm.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+        }
+    }
+
+    fn median_of_warm(&self, which: usize) -> Option<f64> {
+        median(self.warm.iter().map(|values| values[which]).collect())
     }
 
     /// Frames spread over the run, the first among them.

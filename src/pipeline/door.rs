@@ -1,18 +1,21 @@
 //! The door: what sources bring is decoded, checked and sent to its sensor's worker, on the source's own thread.
 
-use super::latency::Latency;
-use super::ledger::{Accounts, Cause, Ledger};
-use super::queue::Queue;
+mod admit;
+
+use super::Sensor;
+use super::lanes::Lanes;
+use super::ledger::{Account, Accounts, Cause, Ledger};
 use super::sink::{Event, Rejection, Sinks};
-use super::stages::{Job, Times};
-use super::{Sensor, SensorError};
+use super::stages::Work;
+use super::status::SensorStatus;
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
-use crate::wire::{self, v1};
+use crate::wire::v1;
+use admit::{Refused, sensor};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// The most sensors of one pipeline.
@@ -63,20 +66,22 @@ struct Door {
 }
 
 struct Open {
-    workers: Vec<Queue<Job>>,
+    workers: Vec<Lanes<Work>>,
     sinks: Sinks,
 }
 
-/// What is known of a name.
+/// What is known of a name. It keeps its worker also where its sensor is forgotten, as frames may still be under way.
 #[derive(Clone)]
 struct Known {
-    sensor: Arc<Sensor>,
+    /// `None` once forgotten
+    sensor: Option<Arc<Sensor>>,
     worker: usize,
+    account: Arc<Account>,
 }
 
 impl Ingress {
     pub(super) fn new(
-        workers: Vec<Queue<Job>>,
+        workers: Vec<Lanes<Work>>,
         sinks: Sinks,
         ledger: Arc<Ledger>,
         clock: Monotonic,
@@ -94,16 +99,11 @@ impl Ingress {
         self.0.clock.now_ns()
     }
 
-    /// What became of all frames until now.
-    pub fn accounts(&self) -> Accounts {
-        self.0.ledger.accounts()
-    }
-
     /// Frames that wait for each worker; none once the pipeline is closed.
     pub fn queued(&self) -> Vec<usize> {
         let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
         let workers = open.iter().flat_map(|open| &open.workers);
-        workers.map(Queue::len).collect()
+        workers.map(Lanes::len).collect()
     }
 
     /// Sleeps until a moment of the pipeline's clock, ns; false where `stop` was set before.
@@ -143,16 +143,88 @@ impl Ingress {
             return;
         };
         let origin = offer.origin;
-        if let Err(refused) = door.admit(open, offer) {
-            match refused.cause {
-                Some(cause) => door.ledger.lose(cause),
-                None => door.ledger.refuse_description(),
+        if let Err(Refused { rejection, account }) = door.admit(open, offer) {
+            match (rejection.cause, account) {
+                (Some(cause), Some(account)) => account.lose(cause),
+                (Some(cause), None) => door.ledger.lose(cause),
+                (None, _) => door.ledger.refuse_description(),
             }
-            let rejection = Rejection { origin, ..refused };
+            let rejection = Rejection {
+                origin,
+                ..rejection
+            };
             let (sensor, sequence) = (&rejection.sensor_id, rejection.sequence);
             tracing::debug!(sensor, sequence, reason = rejection.reason, "refused");
             open.sinks.send(&Event::Rejected(Arc::new(rejection)));
         }
+    }
+
+    /// Takes in a sensor's description as a frame's source would offer it, and says at once what became of it; `origin` as in
+    /// [`Offer::origin`].
+    ///
+    /// # Errors
+    /// Where it describes no sensor, or there are too many; the sinks are told too.
+    pub fn describe(
+        &self,
+        message: &v1::SensorDescription,
+        origin: u64,
+    ) -> Result<Arc<Sensor>, Rejection> {
+        let door = &self.0;
+        let open = door.open.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = open.as_ref() else {
+            let reason = "expected an open pipeline, got a closed one";
+            return Err(Rejection::of_description(&message.sensor_id, &reason));
+        };
+        let outcome = sensor(message).and_then(|sensor| door.describe(open, sensor));
+        outcome.map_err(|refused| {
+            let rejection = Rejection { origin, ..refused };
+            door.ledger.refuse_description();
+            open.sinks
+                .send(&Event::Rejected(Arc::new(rejection.clone())));
+            rejection
+        })
+    }
+
+    /// Forgets a sensor: what was accepted of it still comes out, and before its next frame it must describe itself again.
+    pub fn forget(&self, sensor_id: &str) {
+        let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
+        let mut sensors = self.0.sensors();
+        let known = sensors.get_mut(sensor_id);
+        if let (Some(open), Some(known)) = (open.as_ref(), known)
+            && let Some(sensor) = known.sensor.take()
+        {
+            let id = Arc::clone(&sensor.id);
+            open.workers[known.worker].push_beyond(&id, Work::Forget(Arc::clone(&id)));
+        }
+    }
+
+    /// The sensor of this name, as it last described itself; `None` where it has not, or is forgotten.
+    pub fn sensor(&self, sensor_id: &str) -> Option<Arc<Sensor>> {
+        self.0.sensors().get(sensor_id)?.sensor.clone()
+    }
+
+    /// What became of all frames until now.
+    pub fn accounts(&self) -> Accounts {
+        self.0.ledger.accounts()
+    }
+
+    /// How each sensor fares, by name; also of those forgotten, as long as there is room to remember them.
+    pub fn status(&self) -> Vec<SensorStatus> {
+        let sensors = self.0.sensors().clone();
+        let mut status: Vec<_> = sensors
+            .into_iter()
+            .map(|(id, known)| {
+                let (accounts, latency) = known.account.read();
+                SensorStatus {
+                    id,
+                    described: known.sensor.is_some(),
+                    accounts,
+                    latency,
+                }
+            })
+            .collect();
+        status.sort_by(|a, b| a.id.cmp(&b.id));
+        status
     }
 
     /// Lets nothing more in, and the stages behind run dry.
@@ -171,98 +243,7 @@ impl Payload {
 }
 
 impl Door {
-    fn admit(&self, open: &Open, offer: Offer) -> Result<(), Rejection> {
-        let mut times = Times::new(offer.intended_ns);
-        times.latency.queue_ns = times.mark(self.clock.now_ns());
-        let (known, measurement) = match offer.payload {
-            Payload::Sensor(sensor) => return self.describe(open, *sensor),
-            Payload::SensorMessage(message) => return self.describe(open, sensor(&message)?),
-            Payload::SensorBytes(bytes) => {
-                let message = wire::decode_description(bytes);
-                let message = message.map_err(|e| Rejection::of_description("", &e))?;
-                return self.describe(open, sensor(&message)?);
-            }
-            Payload::Measurement(id, measurement) => {
-                (self.known(&id, measurement.sequence)?, *measurement)
-            }
-            Payload::MeasurementMessage(message) => self.measurement(&message)?,
-            Payload::MeasurementBytes(bytes) => {
-                let message = wire::decode_measurement(bytes);
-                self.measurement(
-                    &message.map_err(|e| Rejection::of_frame("", 0, Cause::Undecodable, &e))?,
-                )?
-            }
-        };
-        times.latency.decode_ns = times.mark(self.clock.now_ns());
-        let job = Job {
-            sensor: known.sensor,
-            measurement,
-            truth: offer.truth,
-            origin: offer.origin,
-            times,
-        };
-        open.workers[known.worker].push(job, |job| {
-            self.ledger.lose(Cause::Overload);
-            let reason = "expected frames no faster than they are recovered, got more; this one was given up";
-            let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
-            let rejection = Rejection::of_frame(id, sequence, Cause::Overload, &reason);
-            open.sinks.send(&Event::Rejected(Arc::new(Rejection {
-                origin: job.origin,
-                ..rejection
-            })));
-        });
-        Ok(())
-    }
-
-    /// Takes in a description; a sensor keeps its worker for good.
-    fn describe(&self, open: &Open, sensor: Sensor) -> Result<(), Rejection> {
-        let mut sensors = self.sensors.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = sensors.len();
-        let sensor = Arc::new(sensor);
-        if let Some(known) = sensors.get_mut(&sensor.id) {
-            known.sensor = sensor;
-            return Ok(());
-        }
-        if count == MAX_SENSORS {
-            let reason = format!("expected at most {MAX_SENSORS} sensors, got one more");
-            return Err(Rejection::of_description(&sensor.id, &reason));
-        }
-        let worker = count % open.workers.len();
-        sensors.insert(Arc::clone(&sensor.id), Known { sensor, worker });
-        Ok(())
-    }
-
-    fn known(&self, id: &str, sequence: u64) -> Result<Known, Rejection> {
-        let sensors = self.sensors.lock().unwrap_or_else(PoisonError::into_inner);
-        sensors.get(id).cloned().ok_or_else(|| {
-            let reason = "expected a sensor that has described itself, got an unknown one";
-            Rejection::of_frame(id, sequence, Cause::UnknownSensor, &reason)
-        })
-    }
-
-    fn measurement(
-        &self,
-        message: &v1::MeasurementFrame,
-    ) -> Result<(Known, Measurement), Rejection> {
-        let (id, sequence) = (&message.sensor_id, message.sequence);
-        let known = self.known(id, sequence)?;
-        let measurement = known.sensor.measurement(message);
-        let invalid = |e: SensorError| Rejection::of_frame(id, sequence, Cause::Invalid, &e);
-        let measurement = measurement.map_err(invalid)?;
-        Ok((known, measurement))
-    }
-}
-
-fn sensor(message: &v1::SensorDescription) -> Result<Sensor, Rejection> {
-    Sensor::from_message(message).map_err(|e| Rejection::of_description(&message.sensor_id, &e))
-}
-
-impl Times {
-    fn new(intended: u64) -> Self {
-        Self {
-            intended,
-            latency: Latency::default(),
-            last: intended,
-        }
+    fn sensors(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
+        self.sensors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

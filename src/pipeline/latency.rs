@@ -1,13 +1,15 @@
 //! How long frames take, stage by stage: each thread records into histograms of its own, merged when they are read.
 
-use hdrhistogram::Histogram;
 use hdrhistogram::sync::{Recorder, SyncHistogram};
+use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 
 /// The longest latency told apart, ns: an hour.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 /// Significant decimal digits kept.
 const DIGITS: u8 = 3;
+/// Significant decimal digits kept of each sensor's.
+const SENSOR_DIGITS: u8 = 2;
 
 /// A step of a frame's way, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,21 +129,13 @@ impl Histograms {
     /// What was recorded until now; threads that are recording must not be waited for while they sleep, so this is
     /// for when they have ended.
     pub(super) fn read(&mut self) -> Vec<(Stage, Quantiles)> {
-        let quantiles = |histogram: &mut SyncHistogram<u64>| {
+        let read = |histogram: &mut SyncHistogram<u64>| {
             histogram.refresh();
-            let us = |ns: u64| ns as f64 * 1e-3;
-            let at = |quantile: f64| us(histogram.value_at_quantile(quantile));
-            Quantiles {
-                p50: at(0.5),
-                p90: at(0.9),
-                p99: at(0.99),
-                p999: at(0.999),
-                max: us(histogram.max()),
-            }
+            quantiles(histogram)
         };
         Stage::ALL
             .into_iter()
-            .zip(self.0.iter_mut().map(quantiles))
+            .zip(self.0.iter_mut().map(read))
             .collect()
     }
 }
@@ -155,9 +149,63 @@ impl Clockwork {
     }
 }
 
+fn quantiles<C: Counter>(histogram: &Histogram<C>) -> Quantiles {
+    let us = |ns: u64| ns as f64 * 1e-3;
+    let at = |quantile: f64| us(histogram.value_at_quantile(quantile));
+    Quantiles {
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: us(histogram.max()),
+    }
+}
+
+/// One sensor's histograms, a stage each, of fewer digits and no more room than its latencies need: there may be many.
+pub(super) struct Spread(Vec<Histogram<u32>>);
+
+impl Default for Spread {
+    fn default() -> Self {
+        let histogram = || {
+            Histogram::new(SENSOR_DIGITS)
+                .unwrap_or_else(|_| unreachable!("constants that make a histogram"))
+        };
+        Self(Stage::ALL.map(|_| histogram()).into())
+    }
+}
+
+impl Spread {
+    /// Records an emitted frame.
+    pub(super) fn record(&mut self, latency: &Latency) {
+        for (stage, histogram) in Stage::ALL.into_iter().zip(&mut self.0) {
+            let _ = histogram.record(latency.of(stage).min(LONGEST_NS)); // it grows
+        }
+    }
+
+    /// What was recorded until now.
+    pub(super) fn read(&self) -> Vec<(Stage, Quantiles)> {
+        let all = self.0.iter().map(quantiles);
+        Stage::ALL.into_iter().zip(all).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sensors_histograms_grow_with_its_latencies() {
+        let mut spread = Spread::default();
+        for end_to_end_ns in [1_000, 2_000_000, u64::MAX] {
+            spread.record(&Latency {
+                end_to_end_ns,
+                ..Latency::default()
+            });
+        }
+        let (_, all) = spread.read().pop().unwrap();
+        assert!((all.p50 - 2000.0).abs() < 20.0, "{all:?}");
+        assert!((all.max - 3.6e9).abs() < 3.6e7, "an hour, {all:?}");
+    }
 
     #[test]
     fn threads_are_merged() {

@@ -1,7 +1,9 @@
 //! Every frame offered is accounted for exactly once.
 
+use super::latency::{Latency, Quantiles, Spread, Stage};
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why a frame was not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -98,5 +100,45 @@ impl Ledger {
             invalid,
             descriptions_refused: read(&self.descriptions_refused),
         }
+    }
+}
+
+/// The accounts of one sensor, and how long its frames took; what is emitted or lost here counts for the whole too.
+pub(super) struct Account {
+    whole: Arc<Ledger>,
+    own: Ledger,
+    latency: Mutex<Spread>,
+}
+
+impl Account {
+    pub(super) fn new(whole: Arc<Ledger>) -> Self {
+        Self {
+            whole,
+            own: Ledger::default(),
+            latency: Mutex::default(),
+        }
+    }
+
+    /// Counts a frame offered, which the whole has counted before it was known whose it is.
+    pub(super) fn offer(&self) {
+        self.own.offer();
+    }
+
+    pub(super) fn emit(&self, latency: &Latency) {
+        let mut spread = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        spread.record(latency);
+        self.own.emit();
+        self.whole.emit();
+    }
+
+    pub(super) fn lose(&self, cause: Cause) {
+        self.own.lose(cause);
+        self.whole.lose(cause);
+    }
+
+    /// What became of the sensor's frames until now, and how long those emitted took, stage by stage.
+    pub(super) fn read(&self) -> (Accounts, Vec<(Stage, Quantiles)>) {
+        let spread = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.own.accounts(), spread.read())
     }
 }

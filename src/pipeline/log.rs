@@ -82,7 +82,8 @@ impl Default for LogOptions {
 pub struct LogSink<C, W: Write = File> {
     writer: Writer<C, W>,
     options: LogOptions,
-    views: HashMap<Arc<str>, View>,
+    /// of each sensor as last described here
+    views: HashMap<Arc<str>, (Arc<Sensor>, View)>,
 }
 
 impl<C: Clock> LogSink<C> {
@@ -106,18 +107,21 @@ impl<C: Clock, W: Write> LogSink<C, W> {
         }
     }
 
-    fn describe(&mut self, sensor: &Sensor, stamp_ns: u64) -> Result<(), JournalError> {
+    fn describe(&mut self, sensor: &Arc<Sensor>, stamp_ns: u64) -> Result<(), JournalError> {
         let topic = Topic::Description.of(&sensor.id);
         self.writer.write(&topic, stamp_ns, &sensor.to_message())?;
         let d = &sensor.description;
         let view = View::new(&sensor.geometry, (d.rows, d.cols), &sensor.frame_id);
-        self.views.insert(Arc::clone(&sensor.id), view);
+        self.views
+            .insert(Arc::clone(&sensor.id), (Arc::clone(sensor), view));
         Ok(())
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<(), JournalError> {
         let (id, stamp_ns) = (&frame.sensor.id, frame.measurement.stamp_ns);
-        if !self.views.contains_key(id) {
+        // known by its frames, so that a queue that loses events loses no description
+        let known = self.views.get(id);
+        if known.is_none_or(|(sensor, _)| !Arc::ptr_eq(sensor, &frame.sensor)) {
             self.describe(&frame.sensor, stamp_ns)?;
         }
         if self.options.measurements {
@@ -132,7 +136,7 @@ impl<C: Clock, W: Write> LogSink<C, W> {
         }
         self.writer
             .write(&Topic::Depth.of(id), stamp_ns, &depth_message(frame))?;
-        let Some(view) = self.views.get(id) else {
+        let Some((_, view)) = self.views.get(id) else {
             return Ok(());
         };
         if self.options.images {
@@ -155,11 +159,8 @@ impl<C: Clock, W: Write> LogSink<C, W> {
 impl<C: Clock + Send, W: Write + Send> Sink for LogSink<C, W> {
     fn take(&mut self, event: &Event) -> Result<(), SinkError> {
         match event {
-            Event::Described(sensor) => {
-                self.views.remove(&sensor.id); // written with the stamp of its first frame
-            }
             Event::Frame(frame) => self.frame(frame)?,
-            Event::Rejected(_) => {}
+            Event::Described(_) | Event::Rejected(_) => {} // a description is written with the stamp of its first frame
         }
         self.idle() // what is refused comes often enough to keep the log from ever being left alone
     }

@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
-//! them. [`Options::policy`] says what happens when a frame finds its worker's queue full; behind it stages wait for each
-//! other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
+//! them. Each sensor has a lane of its own at its worker, and lanes are served in turn; [`Options::policy`] says what happens
+//! when a frame finds its sensor's lane full; behind it stages wait for each other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
 //! the number of workers.
 
 mod door;
 mod import;
+mod lanes;
 mod latency;
 mod ledger;
 mod log;
@@ -22,6 +23,7 @@ mod replay;
 mod sensor;
 mod sink;
 mod stages;
+mod status;
 
 pub use door::{Ingress, Offer, Payload};
 pub use import::{
@@ -37,16 +39,20 @@ pub use recording::{Exposure, RecordingError, VirtualStream};
 pub use replay::{Replay, Replayed};
 pub use sensor::{Histograms, MAX_PIXELS, Sensor, SensorError};
 pub use sink::{Event, Frame, Outlet, Rejection, Sink, SinkError, SinkReport};
+pub use status::SensorStatus;
 
 use crate::clock::Monotonic;
 use crate::prior::Prior;
 use crate::recover::{Model, Settings};
+use lanes::Lanes;
 use ledger::Ledger;
-use queue::Queue;
 use serde::{Deserialize, Serialize};
 use sink::Sinks;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+/// Recovered frames of each sensor that may wait to be rendered: while one does, the others are recovered.
+const RECOVERED: usize = 1;
 
 /// How a pipeline is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +60,9 @@ use std::thread::JoinHandle;
 pub struct Options {
     /// threads that recover, ≥ 1; as many again render
     pub workers: usize,
-    /// what happens to a frame that finds its worker's queue full
+    /// what happens to a frame that finds its sensor's lane full
     pub policy: Policy,
-    /// frames that may wait at each worker, ≥ 1
+    /// frames of each sensor that may wait for its worker, ≥ 1
     pub capacity: usize,
 }
 
@@ -137,31 +143,30 @@ impl Pipeline {
             std::thread::Builder::new().name(name).spawn(run)
         };
         for index in 0..workers {
-            let (queue, jobs) = Queue::new(policy, capacity);
-            let (rendering, recovered) = Queue::new(Policy::Block, capacity);
-            queues.push(queue);
+            let (lanes, turns) = Lanes::new(policy, capacity);
+            let (rendering, recovered) = Lanes::new(Policy::Block, RECOVERED);
+            let room = turns.look_again();
+            queues.push(lanes);
             let worker = stages::Worker {
                 prior: Arc::clone(prior),
                 model: Arc::clone(&model),
                 settings: settings.clone(),
                 clock,
-                ledger: Arc::clone(&ledger),
                 sinks: sinks.clone(),
                 next: rendering,
             };
             stages.push(thread(
                 format!("recover {index}"),
-                Box::new(move || worker.run(&jobs)),
+                Box::new(move || worker.run(&turns)),
             )?);
             let renderer = stages::Finisher {
                 clock,
-                ledger: Arc::clone(&ledger),
                 sinks: sinks.clone(),
                 latency: histograms.thread(),
             };
             stages.push(thread(
                 format!("render {index}"),
-                Box::new(move || renderer.run(&recovered)),
+                Box::new(move || renderer.run(&recovered, &room)),
             )?);
         }
         Ok(Self {

@@ -47,11 +47,6 @@ impl<T> Queue<T> {
         (queue, receiver)
     }
 
-    /// Entries that wait.
-    pub(super) fn len(&self) -> usize {
-        self.sender.len()
-    }
-
     /// Puts an entry in; what the policy gives up for it goes to `dropped`.
     pub(super) fn push(&self, item: T, mut dropped: impl FnMut(T)) {
         match self.policy {

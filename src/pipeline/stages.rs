@@ -1,21 +1,29 @@
 //! The stages behind the door, each a loop over its queue that ends when the queue before it has.
 
 use super::Sensor;
+use super::lanes::{Lanes, Turns};
 use super::latency::{Clockwork, Latency};
-use super::ledger::{Cause, Ledger};
-use super::queue::Queue;
+use super::ledger::{Account, Cause};
 use super::sink::{Event, Frame, Rejection, Sinks};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
 use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
-use crossbeam_channel::Receiver;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a worker is given.
+pub(super) enum Work {
+    /// a frame
+    Frame(Box<Job>),
+    /// nothing more comes of a sensor under the description that it has
+    Forget(Arc<str>),
+}
 
 /// A frame on its way to its worker.
 pub(super) struct Job {
     pub(super) sensor: Arc<Sensor>,
+    pub(super) account: Arc<Account>,
     pub(super) measurement: Measurement,
     pub(super) truth: Option<Arc<RangeImage>>,
     pub(super) origin: u64,
@@ -38,11 +46,16 @@ impl Times {
     }
 }
 
-/// A frame on its way to be rendered.
-pub(super) struct Recovered {
-    job: Job,
-    estimate: Estimate,
-    renderer: Arc<Mutex<Renderer>>,
+/// What a renderer is given.
+pub(super) enum Recovered {
+    /// a frame on its way to be rendered
+    Frame {
+        job: Box<Job>,
+        estimate: Box<Estimate>,
+        renderer: Arc<Mutex<Renderer>>,
+    },
+    /// as [`Work::Forget`]
+    Forgotten(Arc<str>),
 }
 
 /// Readings become codes.
@@ -51,9 +64,8 @@ pub(super) struct Worker {
     pub(super) model: Arc<Model>,
     pub(super) settings: Settings,
     pub(super) clock: Monotonic,
-    pub(super) ledger: Arc<Ledger>,
     pub(super) sinks: Sinks,
-    pub(super) next: Queue<Recovered>,
+    pub(super) next: Lanes<Recovered>,
 }
 
 /// One sensor's recovery under one description.
@@ -64,24 +76,36 @@ struct Track {
 }
 
 impl Worker {
-    pub(super) fn run(self, jobs: &Receiver<Job>) {
+    pub(super) fn run(self, turns: &Turns<Work>) {
         let mut tracks: HashMap<Arc<str>, Track> = HashMap::new();
-        for mut job in jobs {
+        // of a sensor whose last frame waits to be rendered none is begun, so that others find the renderer the sooner
+        while let Some(work) = turns.next(|id| self.next.has_room(id)) {
+            let mut job = match work {
+                Work::Frame(job) => job,
+                Work::Forget(id) => {
+                    tracks.remove(&id);
+                    turns.forget(&id);
+                    self.next
+                        .push_beyond(&Arc::clone(&id), Recovered::Forgotten(id));
+                    continue;
+                }
+            };
             job.times.latency.recover_wait_ns = job.times.mark(self.clock.now_ns());
             let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
             let _span = tracing::debug_span!("recover", sensor, sequence).entered();
             match self.recover(&mut tracks, &job) {
                 Ok((estimate, renderer)) => {
                     job.times.latency.recover_ns = job.times.mark(self.clock.now_ns());
-                    let recovered = Recovered {
+                    let id = Arc::clone(&job.sensor.id);
+                    let recovered = Recovered::Frame {
                         job,
-                        estimate,
+                        estimate: Box::new(estimate),
                         renderer,
                     };
-                    self.next.push(recovered, |_| {}); // waits for room
+                    self.next.push(&id, recovered, |_| {}); // there is room
                 }
                 Err(reason) => {
-                    self.ledger.lose(Cause::Invalid);
+                    job.account.lose(Cause::Invalid);
                     let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
                     let rejection = Rejection::of_frame(id, sequence, Cause::Invalid, &reason);
                     self.sinks.send(&Event::Rejected(Arc::new(Rejection {
@@ -147,20 +171,28 @@ impl Worker {
 /// Codes become images, and images leave.
 pub(super) struct Finisher {
     pub(super) clock: Monotonic,
-    pub(super) ledger: Arc<Ledger>,
     pub(super) sinks: Sinks,
     pub(super) latency: Clockwork,
 }
 
 impl Finisher {
-    pub(super) fn run(mut self, recovered: &Receiver<Recovered>) {
+    /// Renders until the worker has ended, and tells it each time that there is `room` for a frame more.
+    pub(super) fn run(mut self, turns: &Turns<Recovered>, room: &dyn Fn()) {
         let mut described: HashMap<Arc<str>, Arc<Sensor>> = HashMap::new();
-        for Recovered {
-            mut job,
-            estimate,
-            renderer,
-        } in recovered
-        {
+        while let Some(recovered) = turns.next(|_| true) {
+            room();
+            let (mut job, estimate, renderer) = match recovered {
+                Recovered::Frame {
+                    job,
+                    estimate,
+                    renderer,
+                } => (job, estimate, renderer),
+                Recovered::Forgotten(id) => {
+                    described.remove(&id);
+                    turns.forget(&id);
+                    continue;
+                }
+            };
             let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
             let _span = tracing::debug_span!("render", sensor, sequence).entered();
             let times = &mut job.times;
@@ -180,7 +212,7 @@ impl Finisher {
             if last.is_none_or(|last| !Arc::ptr_eq(&last, &job.sensor)) {
                 self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
             }
-            self.ledger.emit();
+            job.account.emit(&job.times.latency);
             tracing::trace!("emitted");
             self.sinks.send(&Event::Frame(Arc::new(Frame {
                 sensor: job.sensor,

@@ -1,34 +1,50 @@
 //! Between the network's tasks and the pipeline's threads: everything that knows both.
+//!
+//! A stream has a seat for each of its frames, from being read until its answer is handed to the network. Its answers
+//! therefore always find room, and the sink that gives them waits for nobody: a client that does not read its answers is
+//! not read itself, which gRPC's flow control lets it feel.
 
+use super::holders::Holders;
+use super::limits::Limits;
+use super::subscribers::{Subscribers, Subscription};
 use crate::pipeline::{
-    Event, Ingress, Offer, Outlet, Payload, Policy, Sink, SinkError, depth_message,
+    Event, Frame, Ingress, Offer, Outlet, Payload, Policy, Sensor, Sink, SinkError,
 };
-use crate::wire::v1::{self, recover_request, recover_response};
-use std::collections::HashMap;
+use crate::wire::v1::{self, recover_request};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{AcquireError, Semaphore};
+use tonic::Status;
 
-/// Answers that may wait for a client to read them.
-const ANSWERS: usize = 256;
-/// How long a client may leave them full before it is cut off.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a full client is looked at again.
-const LOOK: Duration = Duration::from_millis(1);
-
-/// Clients by number, and who holds which sensor.
-#[derive(Clone, Default)]
-pub(super) struct Bridge(Arc<Mutex<Clients>>);
-
-#[derive(Default)]
-struct Clients {
-    last: u64,
-    connected: HashMap<u64, Client>,
-    holders: HashMap<String, u64>,
+/// What a stream is answered.
+pub(super) enum Answer {
+    /// its frame was recovered
+    Frame(Arc<Frame>),
+    /// a message of its was not used
+    Rejection(v1::Rejection),
+    /// it is ended
+    End(Status),
 }
 
-struct Client {
-    answers: Sender<v1::RecoverResponse>,
+/// Streams by number, who holds which sensor, and who watches.
+#[derive(Clone)]
+pub(super) struct Bridge(Arc<Shared>);
+
+struct Shared {
+    limits: Limits,
+    numbers: AtomicU64,
+    streams: Mutex<HashMap<u64, Stream>>,
+    holders: Mutex<Holders>,
+    subscribers: Subscribers,
+    refused_measurements: AtomicU64,
+    stopping: AtomicBool,
+}
+
+struct Stream {
+    answers: Sender<Answer>,
     /// measurements not answered yet
     pending: u64,
     /// whether it will send no more
@@ -36,11 +52,37 @@ struct Client {
 }
 
 impl Bridge {
-    fn clients(&self) -> MutexGuard<'_, Clients> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Shared {
+            limits,
+            numbers: AtomicU64::new(1), // 0 is nobody
+            streams: Mutex::default(),
+            holders: Mutex::default(),
+            subscribers: Subscribers::default(),
+            refused_measurements: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        }))
     }
 
-    /// The sink that answers clients.
+    fn streams(&self) -> MutexGuard<'_, HashMap<u64, Stream>> {
+        self.0
+            .streams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn holders(&self) -> MutexGuard<'_, Holders> {
+        self.0
+            .holders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The sink that answers streams and tells subscribers.
     pub(super) fn outlet(&self) -> Outlet {
         Outlet {
             name: "clients".to_owned(),
@@ -50,54 +92,79 @@ impl Bridge {
         }
     }
 
-    /// A new client: its end of the pipeline, and the answers that will come for it. They end when it has ended and
+    /// A new stream: its end of the pipeline, and the answers that will come for it. They end when it has ended and
     /// everything it sent is answered.
-    pub(super) fn connect(&self, ingress: Ingress) -> (Connection, Receiver<v1::RecoverResponse>) {
-        let (answers, receiver) = mpsc::channel(ANSWERS);
-        let mut clients = self.clients();
-        clients.last += 1;
-        let number = clients.last;
-        let client = Client {
-            answers,
+    pub(super) fn connect(&self, ingress: Ingress) -> (Line, Answers) {
+        let seats = self.0.limits.in_flight;
+        let (answers, receiver) = mpsc::channel(seats + 1); // one more, for why it is ended
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        let stream = Stream {
+            answers: answers.clone(),
             pending: 0,
             ended: false,
         };
-        clients.connected.insert(number, client);
-        let connection = Connection {
+        self.streams().insert(number, stream);
+        let seats = Arc::new(Semaphore::new(seats));
+        let line = Line {
             number,
+            answers,
+            seats: Arc::clone(&seats),
             bridge: self.clone(),
             ingress,
         };
-        (connection, receiver)
+        (line, Answers { receiver, seats })
     }
 
-    /// Answers a client's measurement, or a description of its that was refused.
-    fn answer(&self, number: u64, of_measurement: bool, kind: recover_response::Kind) {
-        let answers = {
-            let mut clients = self.clients();
-            let Some(client) = clients.connected.get_mut(&number) else {
-                return; // it has gone
-            };
-            client.pending -= u64::from(of_measurement);
-            let answers = client.answers.clone();
-            if client.ended && client.pending == 0 {
-                clients.connected.remove(&number);
-            }
-            answers
+    /// A new subscriber of the sensors `wanted`, or of all; `None` where there are too many.
+    pub(super) fn subscribe(
+        &self,
+        wanted: HashSet<String>,
+        ingress: &Ingress,
+    ) -> Option<Subscription> {
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return None;
+        }
+        let held = self.holders().all();
+        let held: Vec<Arc<Sensor>> = held.iter().filter_map(|id| ingress.sensor(id)).collect();
+        let limits = &self.0.limits;
+        let room = (limits.subscribers, limits.subscriber_frames);
+        self.0.subscribers.join(wanted, &held, room)
+    }
+
+    /// What only the bridge can count; the rest is the pipeline's and the listener's.
+    pub(super) fn count(&self, stats: &mut v1::StatsResponse) {
+        let (subscribers, lost) = self.0.subscribers.counts();
+        stats.refused_measurements = self.0.refused_measurements.load(Ordering::Relaxed);
+        stats.streams = self.streams().len() as u32;
+        stats.subscribers = subscribers as u32;
+        stats.subscribers_lost = lost;
+    }
+
+    /// Lets subscribers go as soon as the last stream has its answers.
+    pub(super) fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+        self.let_go(&self.streams());
+    }
+
+    fn let_go(&self, streams: &HashMap<u64, Stream>) {
+        if streams.is_empty() && self.0.stopping.load(Ordering::Relaxed) {
+            self.0.subscribers.end();
+        }
+    }
+
+    /// Answers a stream's measurement.
+    fn answer(&self, number: u64, answer: Answer) {
+        let mut streams = self.streams();
+        let Some(stream) = streams.get_mut(&number) else {
+            return; // it is nobody's
         };
-        let mut answer = v1::RecoverResponse { kind: Some(kind) };
-        let since = Instant::now();
-        while let Err(TrySendError::Full(back)) = answers.try_send(answer) {
-            if since.elapsed() > PATIENCE {
-                tracing::warn!(
-                    client = number,
-                    "a client does not read its answers; it is cut off"
-                );
-                self.clients().connected.remove(&number);
-                return;
-            }
-            answer = back;
-            std::thread::sleep(LOOK);
+        stream.pending = stream.pending.saturating_sub(1);
+        let done = stream.ended && stream.pending == 0;
+        // it has a seat, so there is room; where it does not read any more, there is nobody to tell
+        let _ = stream.answers.try_send(answer);
+        if done {
+            streams.remove(&number);
+            self.let_go(&streams);
         }
     }
 }
@@ -107,104 +174,139 @@ impl Sink for Bridge {
         match event {
             Event::Described(_) => {}
             Event::Frame(frame) => {
-                let depth = recover_response::Kind::Depth(depth_message(frame));
-                self.answer(frame.origin, true, depth);
+                self.0.subscribers.publish(frame);
+                self.answer(frame.origin, Answer::Frame(Arc::clone(frame)));
             }
-            Event::Rejected(r) => {
-                let rejection = recover_response::Kind::Rejection(v1::Rejection {
-                    sensor_id: r.sensor_id.clone(),
-                    sequence: r.sequence,
-                    reason: r.reason.clone(),
+            Event::Rejected(rejection) if rejection.cause.is_some() => {
+                let answer = Answer::Rejection(v1::Rejection {
+                    sensor_id: rejection.sensor_id.clone(),
+                    sequence: rejection.sequence,
+                    reason: rejection.reason.clone(),
                 });
-                self.answer(r.origin, r.cause.is_some(), rejection);
+                self.answer(rejection.origin, answer);
             }
+            Event::Rejected(_) => {} // a description's, whose stream was told at once
         }
         Ok(())
     }
 }
 
-/// A client's end of the pipeline. Dropped, it gives back the sensors it held.
-pub(super) struct Connection {
+/// A stream's answers, each of which frees a seat.
+pub(super) struct Answers {
+    receiver: Receiver<Answer>,
+    seats: Arc<Semaphore>,
+}
+
+impl Answers {
+    /// The next answer, as soon as the network has room for it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let answer = ready!(self.receiver.poll_recv(cx));
+        if matches!(answer, Some(Answer::Frame(_) | Answer::Rejection(_))) {
+            self.seats.add_permits(1);
+        }
+        Poll::Ready(answer)
+    }
+}
+
+/// A stream's end of the pipeline. Dropped, it gives back the sensors it held.
+pub(super) struct Line {
     number: u64,
+    answers: Sender<Answer>,
+    seats: Arc<Semaphore>,
     bridge: Bridge,
     ingress: Ingress,
 }
 
-impl Connection {
-    /// Passes a message on. Where the pipeline's policy is to block this waits for room, and with it the client's stream.
-    pub(super) fn take(&self, request: v1::RecoverRequest) {
-        let (payload, sensor_id, sequence, held) = match request.kind {
-            Some(recover_request::Kind::Description(message)) => {
-                let (id, held) = (message.sensor_id.clone(), self.claim(&message.sensor_id));
-                (Some(Payload::SensorMessage(Box::new(message))), id, 0, held)
-            }
-            Some(recover_request::Kind::Measurement(message)) => {
-                let (id, sequence) = (message.sensor_id.clone(), message.sequence);
-                let held = self.holds(&id);
-                (
-                    Some(Payload::MeasurementMessage(Box::new(message))),
-                    id,
-                    sequence,
-                    held,
-                )
-            }
-            None => (None, String::new(), 0, true),
-        };
-        let reason = match payload {
-            Some(payload) if held => return self.offer(payload),
-            Some(_) => {
-                "expected a sensor that this connection has described and no other holds, got another"
-            }
-            None => "expected a description or a measurement, got neither",
-        };
-        let rejection = recover_response::Kind::Rejection(v1::Rejection {
-            sensor_id,
-            sequence,
-            reason: reason.to_owned(),
-        });
-        tokio::task::block_in_place(|| self.bridge.answer(self.number, false, rejection));
+impl Line {
+    /// Waits for a seat, which the next message takes.
+    pub(super) async fn seat(&self) -> Result<(), AcquireError> {
+        self.seats.acquire().await?.forget();
+        Ok(())
     }
 
-    fn offer(&self, payload: Payload) {
-        if let (Payload::MeasurementMessage(_), Some(client)) = (
-            &payload,
-            self.bridge.clients().connected.get_mut(&self.number),
-        ) {
-            client.pending += 1;
+    /// Waits until nobody reads the answers any more.
+    pub(super) async fn gone(&self) {
+        self.answers.closed().await;
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.answers.is_closed()
+    }
+
+    /// Tells the client why its stream is ended.
+    pub(super) fn end(&self, status: Status) {
+        let _ = self.answers.try_send(Answer::End(status)); // where it has gone, nobody is told
+    }
+
+    /// Passes on a message that has a seat. Where the pipeline's policy is to block this waits for room, and with it the
+    /// client's stream.
+    pub(super) fn take(&self, request: v1::RecoverRequest) {
+        let (sensor_id, sequence, reason) = match request.kind {
+            Some(recover_request::Kind::Description(message)) => match self.describe(&message) {
+                Ok(()) => return self.seats.add_permits(1), // it is not answered
+                Err(reason) => (message.sensor_id, 0, reason),
+            },
+            Some(recover_request::Kind::Measurement(message)) => {
+                if self.bridge.holders().holds(&message.sensor_id, self.number) {
+                    return self.offer(message);
+                }
+                self.bridge
+                    .0
+                    .refused_measurements
+                    .fetch_add(1, Ordering::Relaxed);
+                let reason = "expected a sensor that this stream has described and no other holds, got another";
+                (message.sensor_id, message.sequence, reason.to_owned())
+            }
+            None => {
+                let reason = "expected a description or a measurement, got neither";
+                (String::new(), 0, reason.to_owned())
+            }
+        };
+        let rejection = v1::Rejection {
+            sensor_id,
+            sequence,
+            reason,
+        };
+        let _ = self.answers.try_send(Answer::Rejection(rejection)); // it has a seat
+    }
+
+    fn describe(&self, message: &v1::SensorDescription) -> Result<(), String> {
+        let claim = self
+            .bridge
+            .holders()
+            .claim(message, self.number, &self.bridge.0.limits)?;
+        let outcome = tokio::task::block_in_place(|| self.ingress.describe(message, 0));
+        self.bridge.holders().settle(claim, outcome.as_ref().ok());
+        outcome.map(|_| ()).map_err(|rejection| rejection.reason)
+    }
+
+    fn offer(&self, message: v1::MeasurementFrame) {
+        if let Some(stream) = self.bridge.streams().get_mut(&self.number) {
+            stream.pending += 1;
         }
         tokio::task::block_in_place(|| {
             self.ingress.offer(Offer {
-                payload,
+                payload: Payload::MeasurementMessage(Box::new(message)),
                 intended_ns: self.ingress.now_ns(),
                 truth: None,
                 origin: self.number,
             });
         });
     }
-
-    /// A sensor belongs to the connection that described it first, until that one ends.
-    fn claim(&self, sensor_id: &str) -> bool {
-        let mut clients = self.bridge.clients();
-        *clients
-            .holders
-            .entry(sensor_id.to_owned())
-            .or_insert(self.number)
-            == self.number
-    }
-
-    fn holds(&self, sensor_id: &str) -> bool {
-        self.bridge.clients().holders.get(sensor_id) == Some(&self.number)
-    }
 }
 
-impl Drop for Connection {
+impl Drop for Line {
     fn drop(&mut self) {
-        let mut clients = self.bridge.clients();
-        clients.holders.retain(|_, holder| *holder != self.number);
-        if let Some(client) = clients.connected.get_mut(&self.number) {
-            client.ended = true;
-            if client.pending == 0 {
-                clients.connected.remove(&self.number);
+        // forgotten before they are free: whoever claims one next must not have it forgotten
+        let held = self.bridge.holders().of(self.number);
+        held.iter().for_each(|id| self.ingress.forget(id));
+        self.bridge.holders().release(self.number);
+        let mut streams = self.bridge.streams();
+        if let Some(stream) = streams.get_mut(&self.number) {
+            stream.ended = true;
+            if stream.pending == 0 {
+                streams.remove(&self.number);
+                self.bridge.let_go(&streams);
             }
         }
     }

@@ -1,22 +1,17 @@
 //! The client: a log played to a server, as a sensor would send it.
 
-use super::address::Address;
-use super::server::MAX_MESSAGE;
+use super::peer::{Peer, PeerError};
 use crate::clock::{Clock, Monotonic};
 use crate::journal::{JournalError, Reader, Topic};
-use crate::wire::v1::recovery_service_client::RecoveryServiceClient;
 use crate::wire::v1::{self, recover_request, recover_response};
 use crate::wire::{self, WireError};
-use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Requests that may wait for the network.
 const REQUESTS: usize = 8;
@@ -27,6 +22,9 @@ pub struct Send {
     /// pace: 1 is the recording's own; 0: as fast as the server takes it
     pub rate: f64,
 }
+
+/// Of each measurement on its way, when it should have been sent, and when it was, ns.
+type Due = HashMap<(String, u64), (u64, u64)>;
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +39,9 @@ pub struct RoundTrips {
     pub reasons: Vec<String>,
     /// time from the moment a measurement should have been sent until its depth frame was there, ns, in order of arrival
     pub latencies_ns: Vec<u64>,
+    /// of each, the time from being handed to gRPC, less what the server's pipeline took: both sides' gRPC and what is between
+    /// them, ns
+    pub outside_ns: Vec<u64>,
 }
 
 /// Why nothing could be sent, or not all.
@@ -55,26 +56,21 @@ pub enum ClientError {
     /// the threads of the network
     #[error("cannot start the network's threads")]
     Runtime(#[source] std::io::Error),
-    /// nobody there
-    #[error("cannot reach a server at {address}")]
-    Connect {
-        /// the address
-        address: Address,
-        /// why
-        source: tonic::transport::Error,
-    },
+    /// the server
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// the stream broke
     #[error("the server ended the stream: {0}")]
     Stream(#[from] Box<tonic::Status>),
 }
 
-/// Plays the log's measurements to the server at `address` until it ends or `stop` is set, and waits for all answers.
+/// Plays the log's measurements to a server until it ends or `stop` is set, and waits for all answers.
 ///
 /// # Errors
 /// Where the log cannot be read, the server not reached, or the stream breaks.
 pub fn send(
     log: &Path,
-    address: &Address,
+    peer: &Peer,
     how: Send,
     stop: &AtomicBool,
 ) -> Result<RoundTrips, ClientError> {
@@ -86,9 +82,8 @@ pub fn send(
         .map_err(ClientError::Runtime)?;
     let clock = Monotonic::default();
     let (requests, outgoing) = mpsc::channel(REQUESTS);
-    let mut client = runtime.block_on(connect(address))?;
-    // when each measurement should have been sent
-    let due: Arc<Mutex<HashMap<(String, u64), u64>>> = Arc::default();
+    let mut client = runtime.block_on(peer.connect())?;
+    let due: Arc<Mutex<Due>> = Arc::default();
     let answers = {
         let due = Arc::clone(&due);
         runtime.spawn(async move {
@@ -120,7 +115,7 @@ fn feed(
     how: Send,
     stop: &AtomicBool,
     clock: Monotonic,
-    due: &Mutex<HashMap<(String, u64), u64>>,
+    due: &Mutex<Due>,
     pass: &mut dyn FnMut(v1::RecoverRequest, bool) -> bool,
 ) -> Result<(), ClientError> {
     let began = clock.now_ns();
@@ -147,7 +142,7 @@ fn feed(
                 let key = (message.sensor_id.clone(), message.sequence);
                 due.lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .insert(key, moment);
+                    .insert(key, (moment, clock.now_ns()));
                 (recover_request::Kind::Measurement(message), true)
             }
             _ => continue,
@@ -161,14 +156,13 @@ fn feed(
 }
 
 impl RoundTrips {
-    fn take(
-        &mut self,
-        answer: v1::RecoverResponse,
-        now_ns: u64,
-        due: &Mutex<HashMap<(String, u64), u64>>,
-    ) {
+    fn take(&mut self, answer: v1::RecoverResponse, now_ns: u64, due: &Mutex<Due>) {
+        let mut inside_ns = 0;
         let (key, reason) = match answer.kind {
-            Some(recover_response::Kind::Depth(depth)) => ((depth.sensor_id, depth.sequence), None),
+            Some(recover_response::Kind::Depth(depth)) => {
+                inside_ns = depth.latency.map_or(0, |latency| latency.end_to_end_ns);
+                ((depth.sensor_id, depth.sequence), None)
+            }
             Some(recover_response::Kind::Rejection(r)) => {
                 ((r.sensor_id, r.sequence), Some(r.reason))
             }
@@ -186,40 +180,13 @@ impl RoundTrips {
                         .push(format!("sensor `{}`, frame {}: {reason}", key.0, key.1));
                 }
             }
-            (None, Some(moment)) => {
+            (None, Some((moment, sent_ns))) => {
                 self.depth += 1;
                 self.latencies_ns.push(now_ns.saturating_sub(moment));
+                self.outside_ns
+                    .push(now_ns.saturating_sub(sent_ns + inside_ns));
             }
             (None, None) => self.depth += 1,
         }
     }
-}
-
-async fn connect(address: &Address) -> Result<RecoveryServiceClient<Channel>, ClientError> {
-    let failed = |source| ClientError::Connect {
-        address: address.clone(),
-        source,
-    };
-    let channel = match address {
-        Address::Tcp(socket) => {
-            let endpoint = Endpoint::from_shared(format!("http://{socket}")).map_err(failed)?;
-            endpoint.connect().await.map_err(failed)?
-        }
-        Address::Unix(path) => {
-            let path = path.clone();
-            // the host is never looked at
-            let endpoint = Endpoint::from_static("http://localhost");
-            let connector = tower::service_fn(move |_: Uri| {
-                let path = path.clone();
-                async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
-            });
-            endpoint
-                .connect_with_connector(connector)
-                .await
-                .map_err(failed)?
-        }
-    };
-    Ok(RecoveryServiceClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(MAX_MESSAGE))
 }

@@ -1,21 +1,26 @@
-//! The server: one bidirectional stream a client.
+//! The server: a listener, a pipeline, and what clients can call between them.
 
+use super::access::{Access, AccessError};
 use super::address::{Address, AddressError};
 use super::bridge::Bridge;
+use super::limits::{LimitError, Limits};
+use super::listener::{Listener, Seats};
+use super::service::Service;
 use crate::pipeline::{Ingress, Options, Outlet, Pipeline, PipelineError, Summary};
 use crate::prior::Prior;
 use crate::recover::Settings;
-use crate::wire::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
-use crate::wire::{self, v1};
-use std::pin::Pin;
+use crate::wire;
+use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
 use std::sync::Arc;
-use tokio::net::{TcpListener, UnixListener};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::service::InterceptorLayer;
+use tonic::transport::server::Router;
 
-/// The longest message that is taken, bytes: a description and what wraps it.
-pub(super) const MAX_MESSAGE: usize = wire::MAX_DESCRIPTION + 1024;
+/// Bytes of a message beside the description or measurement in it.
+const WRAPPING: usize = 1024;
+/// How long the network's threads may take to end.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Why nothing can be served.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,15 @@ pub enum ServeError {
     /// the address
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// who may come in
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// how much may come in
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// TLS
+    #[error("expected a certificate, its key and authorities that TLS can use, got others")]
+    Tls(#[source] tonic::transport::Error),
     /// the socket
     #[error("cannot listen on {address}")]
     Listen {
@@ -37,68 +51,71 @@ pub enum ServeError {
     /// the pipeline
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// what clients can ask of the service itself
+    #[error("cannot describe the service")]
+    Reflection(#[from] tonic_reflection::server::Error),
     /// the transport
     #[error("the server stopped")]
     Transport(#[from] tonic::transport::Error),
 }
 
+/// Who may come in, and with how much; by default from this machine alone.
+#[derive(Clone, Default)]
+pub struct Serving {
+    /// who
+    pub access: Access,
+    /// how much
+    pub limits: Limits,
+}
+
 /// A server that is listening, not yet serving.
 pub struct Server {
     runtime: tokio::runtime::Runtime,
+    transport: tonic::transport::Server,
     listener: Listener,
     address: Address,
     pipeline: Pipeline,
     bridge: Bridge,
-}
-
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    serving: Serving,
 }
 
 impl Server {
     /// Listens, and starts a pipeline whose frames also go to `outlets`.
     ///
     /// # Errors
-    /// Where others than this machine could reach the address, or it cannot be listened on.
+    /// Where others than this machine could reach the address and are not asked who they are, TLS cannot be had, or the
+    /// address cannot be listened on.
     pub fn bind(
         address: &Address,
         prior: &Arc<Prior>,
         settings: &Settings,
         options: Options,
         mut outlets: Vec<Outlet>,
+        serving: Serving,
     ) -> Result<Self, ServeError> {
-        address.check_local()?;
+        serving.access.check(address)?;
+        serving.limits.check()?;
+        let transport = transport(&serving)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(ServeError::Runtime)?;
-        let listen = |source| ServeError::Listen {
+        let bound = runtime.block_on(Listener::bind(address));
+        let (listener, address) = bound.map_err(|source| ServeError::Listen {
             address: address.clone(),
             source,
-        };
-        let (listener, address) = runtime.block_on(async {
-            match address {
-                Address::Tcp(socket) => {
-                    let listener = TcpListener::bind(socket).await.map_err(listen)?;
-                    let bound = listener.local_addr().map_err(listen)?;
-                    Ok((Listener::Tcp(listener), Address::Tcp(bound)))
-                }
-                Address::Unix(path) => {
-                    let listener = UnixListener::bind(path).map_err(listen)?;
-                    Ok::<_, ServeError>((Listener::Unix(listener), address.clone()))
-                }
-            }
         })?;
-        let bridge = Bridge::default();
+        let bridge = Bridge::new(serving.limits);
         outlets.push(bridge.outlet());
         Ok(Self {
             pipeline: Pipeline::start(prior, settings, options, outlets)?,
             runtime,
+            transport,
             listener,
             address,
             bridge,
+            serving,
         })
     }
 
@@ -112,34 +129,51 @@ impl Server {
         self.pipeline.ingress()
     }
 
-    /// Serves until `stop` holds true or its sender is gone: clients are heard no more, what they sent is answered, and
-    /// everything accepted comes out.
+    /// Serves until `stop` holds true or its sender is gone: clients are heard no more, what they sent is answered as long
+    /// as they read it within [`Limits::drain_s`], and everything accepted comes out.
     ///
     /// # Errors
     /// Where the transport fails.
     pub fn run(self, stop: watch::Receiver<bool>) -> Result<Summary, ServeError> {
+        let limits = self.serving.limits;
+        let seats = Seats::new(limits.connections);
         let service = Service {
-            bridge: self.bridge,
+            bridge: self.bridge.clone(),
             ingress: self.pipeline.ingress(),
+            seats: seats.clone(),
+            began: Instant::now(),
             stop: stop.clone(),
         };
         let service = RecoveryServiceServer::new(service)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
-        let router = tonic::transport::Server::builder().add_service(service);
+            .max_decoding_message_size(limits.message_bytes + WRAPPING)
+            .max_encoding_message_size(wire::MAX_DESCRIPTION.max(wire::MAX_FRAME) + WRAPPING);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let gate = InterceptorLayer::new(self.serving.access.gate());
+        let router: Router<_> = self
+            .transport
+            .layer(gate)
+            .add_service(service)
+            .add_service(health_service)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
         let outcome = self.runtime.block_on(async {
-            match self.listener {
-                Listener::Tcp(listener) => {
-                    let incoming = TcpListenerStream::new(listener);
-                    router
-                        .serve_with_incoming_shutdown(incoming, stopped(stop))
-                        .await
-                }
-                Listener::Unix(listener) => {
-                    let incoming = UnixListenerStream::new(listener);
-                    router
-                        .serve_with_incoming_shutdown(incoming, stopped(stop))
-                        .await
+            let serving = health.set_serving::<RecoveryServiceServer<Service>>();
+            serving.await;
+            let (stopping, bridge) = (stop.clone(), self.bridge);
+            tokio::spawn(async move {
+                stopped(stopping).await;
+                health
+                    .set_not_serving::<RecoveryServiceServer<Service>>()
+                    .await;
+                bridge.stop();
+            });
+            let incoming = self.listener.connections(&limits, seats);
+            let serving = router.serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
+            tokio::select! {
+                outcome = serving => outcome,
+                () = drained(stop, limits.drain()) => {
+                    tracing::warn!(seconds = limits.drain_s, "clients did not read their last answers in time");
+                    Ok(())
                 }
             }
         });
@@ -147,9 +181,31 @@ impl Server {
             let _ = std::fs::remove_file(path); // it is ours, and of no more use
         }
         let summary = self.pipeline.finish();
+        self.runtime.shutdown_timeout(LAST);
         outcome?;
         Ok(summary)
     }
+}
+
+fn transport(serving: &Serving) -> Result<tonic::transport::Server, ServeError> {
+    let limits = &serving.limits;
+    let transport = tonic::transport::Server::builder()
+        .max_concurrent_streams(limits.calls)
+        .http2_keepalive_interval(Some(limits.keepalive()))
+        .http2_keepalive_timeout(Some(limits.keepalive()));
+    match &serving.access.tls {
+        Some(tls) => {
+            let tls = tls.clone().timeout(limits.handshake());
+            transport.tls_config(tls).map_err(ServeError::Tls)
+        }
+        None => Ok(transport),
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Ends when `stop` holds true or its sender is gone.
@@ -157,44 +213,8 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-struct Service {
-    bridge: Bridge,
-    ingress: Ingress,
-    stop: watch::Receiver<bool>,
-}
-
-#[tonic::async_trait]
-impl RecoveryService for Service {
-    type RecoverStream = Pin<
-        Box<dyn tokio_stream::Stream<Item = Result<v1::RecoverResponse, Status>> + Send + 'static>,
-    >;
-
-    async fn recover(
-        &self,
-        request: Request<Streaming<v1::RecoverRequest>>,
-    ) -> Result<Response<Self::RecoverStream>, Status> {
-        let (connection, answers) = self.bridge.connect(self.ingress.clone());
-        let mut requests = request.into_inner();
-        let stop = self.stop.clone();
-        tokio::spawn(async move {
-            let stopped = stopped(stop);
-            tokio::pin!(stopped);
-            loop {
-                tokio::select! {
-                    request = requests.message() => match request {
-                        Ok(Some(request)) => connection.take(request),
-                        Ok(None) => break,
-                        Err(status) => {
-                            tracing::debug!(%status, "a client's stream broke");
-                            break;
-                        }
-                    },
-                    () = &mut stopped => break,
-                }
-            }
-        });
-        use tokio_stream::StreamExt;
-        let answers = ReceiverStream::new(answers).map(Ok);
-        Ok(Response::new(Box::pin(answers)))
-    }
+/// Ends so long after that.
+async fn drained(stop: watch::Receiver<bool>, drain: Duration) {
+    stopped(stop).await;
+    tokio::time::sleep(drain).await;
 }

@@ -35,7 +35,7 @@ pub mod foxglove {
 }
 
 /// Descriptors of every message, a serialised `FileDescriptorSet`.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The files that define a message, `package.Name`, and all they import, a serialised `FileDescriptorSet` as logs embed
 /// it; empty where there is no such message.

@@ -1,0 +1,158 @@
+//! The command itself: a server that is a process of its own.
+
+use crate::common::record;
+use crate::served::messages;
+use relucent::serve::{Peer, Send, send};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// `relucent serve`; killed where a test fails.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) peer: Peer,
+}
+
+impl Process {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_relucent"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--json"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        let address = line.trim().rsplit(' ').next().unwrap();
+        let peer = relucent::serve::Address::into(address.parse().expect(&line));
+        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::stderr()));
+        Self { child, peer }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end: whether all was well, and what it printed.
+    pub(crate) fn end(mut self) -> (bool, serde_json::Value) {
+        let mut text = String::new();
+        let out = self.child.stdout.as_mut().unwrap();
+        out.read_to_string(&mut text).unwrap();
+        let well = self.child.wait().unwrap().success();
+        (well, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// The most memory that it has held, and what it holds, MiB.
+    pub(crate) fn memory(&self) -> (f64, f64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of = |key: &str| {
+            let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+            let kib = line.split_whitespace().nth(1).unwrap();
+            kib.parse::<f64>().unwrap() / 1024.0
+        };
+        (of("VmHWM:"), of("VmRSS:"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn replayed(log: &Path) -> String {
+    let replay = Command::new(env!("CARGO_BIN_EXE_relucent"))
+        .args(["replay", "--json"])
+        .arg(log)
+        .output()
+        .unwrap();
+    assert!(replay.status.success(), "{replay:?}");
+    String::from_utf8(replay.stdout).unwrap()
+}
+
+#[test]
+fn asked_to_terminate_it_answers_what_it_took_and_its_log_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, recorded) = (
+        folder.path().join("in.mcap"),
+        folder.path().join("out.mcap"),
+    );
+    record(&log, 2, 60);
+    let server = Process::start(&["--record", recorded.to_str().unwrap()]);
+    let client = {
+        let peer = server.peer.clone();
+        std::thread::spawn(move || send(&log, &peer, Send { rate: 1.0 }, &AtomicBool::new(false)))
+    };
+    std::thread::sleep(Duration::from_millis(1000)); // of the two seconds that it takes
+    let asked = Instant::now();
+    server.signal("TERM");
+    let (well, told) = server.end();
+    assert!(well && asked.elapsed() < Duration::from_secs(5));
+    let frames = |key: &str| told["frames"][key].as_u64().unwrap();
+    let emitted = frames("emitted");
+    assert!(emitted > 0 && emitted < 120, "{told}");
+    assert_eq!(
+        frames("offered"),
+        emitted + frames("dropped") + frames("rejected")
+    );
+    if let Ok(trips) = client.join().unwrap() {
+        assert_eq!(trips.depth, emitted, "every frame taken was answered");
+    }
+    let (descriptions, measurements) = messages(&recorded);
+    assert_eq!(descriptions.len(), 2);
+    assert_eq!(measurements.len() as u64, emitted);
+    assert!(
+        replayed(&recorded).contains(&format!("\"emitted\":{emitted}")),
+        "it can be replayed"
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_told_at_once_and_a_full_disk_does_not_stop_sensors() {
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_relucent"))
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--record",
+            "/nowhere/a.mcap",
+        ])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(nowhere.stderr).unwrap();
+    assert!(
+        !nowhere.status.success() && told.contains("/nowhere/a.mcap"),
+        "{told}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("in.mcap");
+    record(&log, 1, 60);
+    let server = Process::start(&["--record", "/dev/full"]);
+    let flat_out = Send { rate: 0.0 };
+    let trips = send(&log, &server.peer, flat_out, &AtomicBool::new(false)).unwrap();
+    assert_eq!(trips.depth, 60);
+    server.signal("TERM");
+    let (well, told) = server.end();
+    assert_eq!(told["frames"]["emitted"], 60);
+    assert!(!well, "the log is not whole, and the exit code says so");
+}
+
+#[test]
+fn beyond_this_machine_it_does_not_start_unguarded() {
+    let refused = Command::new(env!("CARGO_BIN_EXE_relucent"))
+        .args(["serve", "--listen", "0.0.0.0:0"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && told.contains("expected TLS"),
+        "{told}"
+    );
+}
