@@ -8,7 +8,8 @@ use relucent::frame::{Measurement, RangeImage};
 use relucent::metrics::RangeErrors;
 use relucent::prior::Prior;
 use relucent::recover::{
-    MeasurementError, Refine, Settings, StartKind, StopReason, Tracker, TrackerError,
+    Checkpoint, ErrorModel, MeasurementError, Refine, Settings, StartKind, StopReason, Tracker,
+    TrackerError,
 };
 use relucent::sensing::SensorDescription;
 use relucent::sim::{self, Split};
@@ -375,5 +376,88 @@ fn a_deadline_cuts_a_frame_short_and_says_so() {
         assert_eq!(*stop, StopReason::Deadline);
         assert!(*iterations <= 1 && *cost >= free.3);
         assert_eq!(start, &free.0);
+    }
+}
+
+#[test]
+fn a_checkpoint_goes_on_where_the_track_was() {
+    let prior = Prior::embedded().unwrap();
+    let mut first = tracker(&prior);
+    let sensor = Arc::clone(first.description());
+    let mut image = RangeImage::default();
+    assert!(first.checkpoint(first.renderer()).is_none());
+    for index in 0..4 {
+        first
+            .recover(&frame(&sensor, 2, index).1, &mut image)
+            .unwrap();
+    }
+    let bytes = first
+        .checkpoint(first.renderer())
+        .unwrap()
+        .to_bytes()
+        .unwrap();
+    let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+    assert_eq!(
+        (checkpoint.sequence(), checkpoint.stamp_ns()),
+        (3, 99_999_999)
+    );
+    let mut second = tracker(&prior);
+    second.restore(&checkpoint).unwrap();
+    let mut other = RangeImage::default();
+    for index in 4..6 {
+        let (_, measurement) = frame(&sensor, 2, index);
+        let expected = first.recover(&measurement, &mut image).unwrap();
+        let got = second.recover(&measurement, &mut other).unwrap();
+        assert_eq!(got.start, StartKind::Warm);
+        assert_eq!((got.cost, got.code), (expected.cost, expected.code));
+        assert_eq!(other.range, image.range, "bit for bit");
+    }
+    let white = Settings {
+        error: ErrorModel::White,
+        ..Settings::default()
+    };
+    let mut third = Tracker::new(sensor, &prior, white, Manual::default()).unwrap();
+    let refused = third.restore(&checkpoint).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("expected a checkpoint of model"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn bytes_that_are_no_checkpoint_are_refused() {
+    let prior = Prior::embedded().unwrap();
+    let mut tracker = tracker(&prior);
+    let sensor = Arc::clone(tracker.description());
+    let mut image = RangeImage::default();
+    tracker
+        .recover(&frame(&sensor, 2, 0).1, &mut image)
+        .unwrap();
+    let bytes = tracker
+        .checkpoint(tracker.renderer())
+        .unwrap()
+        .to_bytes()
+        .unwrap();
+    for cut in [0, 1, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        let error = Checkpoint::from_bytes(&bytes[..cut])
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("expected"), "{error}");
+    }
+    let header = bytes
+        .windows(12)
+        .position(|w| w == b"error_scale\\")
+        .unwrap();
+    for (at, value, expected) in [
+        (bytes.len() - 4, &f32::NAN.to_le_bytes()[..], "finite"),
+        (header + 14, b"-", "expected"),
+    ] {
+        let mut hostile = bytes.clone();
+        hostile[at..at + value.len()].copy_from_slice(value);
+        let error = Checkpoint::from_bytes(&hostile).unwrap_err().to_string();
+        assert!(
+            error.starts_with("expected") && error.contains(expected),
+            "{error}"
+        );
     }
 }

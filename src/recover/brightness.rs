@@ -9,6 +9,7 @@ use super::rest::Rest;
 use crate::frame::Measurement;
 use crate::prior::SecondMoments;
 use crate::sensing::Operator;
+use serde::{Deserialize, Serialize};
 
 /// Steps of conjugate gradients; one is enough where rows are orthonormal.
 const STEPS: usize = 60;
@@ -40,7 +41,8 @@ pub(super) struct Sight {
 }
 
 /// Returns of a frame, over all pixels.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Brightness {
     /// mean, > 0, where readings tell it
     mean: Option<f32>,
@@ -51,6 +53,12 @@ pub(super) struct Brightness {
 }
 
 impl Brightness {
+    /// Whether its numbers can be a frame's.
+    pub(super) fn is_usable(self) -> bool {
+        let usable = |v: f32| v.is_finite() && v > 0.0;
+        usable(self.rms) && self.mean.is_none_or(usable)
+    }
+
     /// After `last`: the mean counts as it is read, but how returns spread about it is badly told by few readings.
     /// A guess counts little beside what the frames before have told.
     pub(super) fn after(self, last: Self) -> Self {

@@ -2,6 +2,7 @@
 
 mod belief;
 mod brightness;
+mod checkpoint;
 mod cold;
 mod columns;
 mod compress;
@@ -35,6 +36,7 @@ mod variation;
 mod whiten;
 
 pub use crate::sensing::Data;
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::{MeasurementError, TrackerError};
 pub use forward::Forward;
 pub use instance::{Descent, Instance, InstanceError, Inverse};

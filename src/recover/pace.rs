@@ -6,6 +6,7 @@
 //! filtering"), with the derivative of the likelihood in place of correlations.
 
 use super::innovation::Lesson;
+use serde::{Deserialize, Serialize};
 
 /// Share of what was learnt that still counts a frame later.
 const MEMORY: f64 = 0.8;
@@ -20,7 +21,8 @@ const SHORTENED: f64 = 40.0;
 const LENGTHENED: f64 = 5.0;
 
 /// Time constants, s.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TimeConstants {
     /// of u
     pub(super) code: f64,
@@ -31,7 +33,8 @@ pub(super) struct TimeConstants {
 }
 
 /// The time constants of a track: u and c keep their ratio, the rest goes its own way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Pace {
     first: TimeConstants,
     state: Learnt,
@@ -39,7 +42,8 @@ pub(super) struct Pace {
 }
 
 /// A time constant over that of the settings, as it is learnt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Learnt {
     log: f64,
     information: f64,
@@ -53,6 +57,14 @@ impl Pace {
             state: Learnt::NOTHING,
             rest: Learnt::NOTHING,
         }
+    }
+
+    /// Whether its numbers can be a track's.
+    pub(super) fn is_usable(&self) -> bool {
+        let TimeConstants { code, error, rest } = self.now();
+        let usable = |v: f64| v.is_finite() && v > 0.0;
+        let learnt = [self.state.information, self.rest.information];
+        [code, error, rest].into_iter().chain(learnt).all(usable)
     }
 
     /// As they are now.

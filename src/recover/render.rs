@@ -1,5 +1,6 @@
 //! From an estimate to an image.
 
+use super::checkpoint::{Checkpoint, CheckpointError};
 use super::doubt::doubt;
 use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
@@ -35,7 +36,7 @@ pub struct Renderer {
     /// of each pattern set, where it is known
     gauges: Vec<Option<Gauge>>,
     /// where refinement stands, at the sensor's own scale
-    state: State,
+    pub(super) state: State,
 }
 
 /// A first image.
@@ -73,6 +74,16 @@ impl Renderer {
             description,
             model,
         }
+    }
+
+    /// Goes on from the refined image of a checkpoint.
+    ///
+    /// # Errors
+    /// Where it is of another prior.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        checkpoint.check(&self.model)?;
+        self.state = checkpoint.refined.clone();
+        Ok(())
     }
 
     /// The image of an estimate, read out into `frame`: x₀ as it is, or refined.

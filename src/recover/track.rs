@@ -2,6 +2,7 @@
 
 use super::belief::{Belief, Posterior};
 use super::brightness::{Brightness, Sight, brightness};
+use super::checkpoint::{Checkpoint, CheckpointError, Header};
 use super::deadline::{Deadline, Reserve};
 use super::error::{MeasurementError, TrackerError, check};
 use super::fuse::{Fused, System};
@@ -47,6 +48,7 @@ struct Solved {
 /// What a frame leaves to the next.
 #[derive(Debug)]
 struct Last {
+    sequence: u64,
     stamp_ns: u64,
     posterior: Posterior,
     /// E\[rest | y\], (J·n), at the sensor's own scale
@@ -170,6 +172,40 @@ impl<C: Clock> Tracker<C> {
         self.pace = first_pace(&self.settings);
     }
 
+    /// What the track knows, with where `renderer` stands, which may be [another](Tracker::renderer) than its own; `None`
+    /// where there is no frame before.
+    pub fn checkpoint(&self, renderer: &Renderer) -> Option<Checkpoint> {
+        let (last, brightness) = self.last.as_ref().zip(self.last_brightness)?;
+        let at = (last.sequence, last.stamp_ns);
+        let track = (brightness, self.error_scale, &self.pace);
+        Some(Checkpoint {
+            header: Header::new(&self.model, at, track),
+            posterior: last.posterior.clone(),
+            rest: last.rest.clone(),
+            refined: renderer.state.clone(),
+        })
+    }
+
+    /// Goes on from a checkpoint: the next frame starts warm. A renderer elsewhere needs [`Renderer::restore`].
+    ///
+    /// # Errors
+    /// Where it is of another prior; the track is as it was before.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        checkpoint.check(&self.model)?;
+        self.renderer.restore(checkpoint)?;
+        let header = checkpoint.header;
+        self.last = Some(Last {
+            sequence: header.sequence,
+            stamp_ns: header.stamp_ns,
+            posterior: checkpoint.posterior.clone(),
+            rest: checkpoint.rest.clone(),
+        });
+        self.last_brightness = Some(header.brightness);
+        self.error_scale = header.error_scale;
+        self.pace = header.pace;
+        Ok(())
+    }
+
     /// Recovers one frame into `frame`: [`Tracker::estimate`] and [`Renderer::render`].
     ///
     /// # Errors
@@ -234,6 +270,7 @@ impl<C: Clock> Tracker<C> {
         };
         self.reserve = deadline.reserve();
         self.last = posterior.filter(|_| !lost).map(|posterior| Last {
+            sequence: measurement.sequence,
             stamp_ns,
             posterior,
             rest: rest.iter().map(|v| v * scale).collect(),

@@ -74,6 +74,20 @@ struct Room {
 }
 
 impl State {
+    /// At an image, (J·n), with duals of its differences along rows and along columns, (n·J) each.
+    pub(super) fn of(x: Vec<f32>, differences: [Vec<f32>; 2]) -> Self {
+        Self {
+            x,
+            differences,
+            room: Room::default(),
+        }
+    }
+
+    /// Duals of differences along rows and along columns, (n·J) each.
+    pub(super) fn duals(&self) -> &[Vec<f32>; 2] {
+        &self.differences
+    }
+
     /// At an image, with the duals of the differences of the state before where sizes agree.
     pub(super) fn restart(&mut self, x: &[f32]) {
         self.x.clear();
