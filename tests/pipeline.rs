@@ -12,9 +12,9 @@ use relucent::clock::Monotonic;
 use relucent::journal::{JournalError, Reader, Topic};
 use relucent::pipeline::{
     Cause, Event, Frame, LogSink, Offer, Options, Outlet, Payload, Pipeline, Policy, Replay,
-    Replayed, Summary,
+    Replayed, Summary, Vault,
 };
-use relucent::recover::Settings;
+use relucent::recover::{Settings, StartKind};
 use relucent::wire::v1;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -452,4 +452,42 @@ fn a_new_description_comes_before_its_frames_and_after_the_old_ones() {
         }
     }
     assert_eq!((described.len(), frames), (6, 48));
+}
+
+/// A log in two halves through two pipelines with one vault is the log through one; another sensor's file is no use.
+#[test]
+fn a_pipeline_that_is_started_again_goes_on_warm() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.mcap");
+    record(&log, 1, 8);
+    let half = |vault: bool, wanted: std::ops::Range<u64>| {
+        let vault = vault.then(|| Vault::open(&folder.path().join("kept")).unwrap());
+        let (events, outlet) = collect();
+        let (settings, options) = (Settings::default(), Options::default());
+        let outlets = vec![outlet];
+        let pipeline = Pipeline::start_with(&PRIOR, &settings, options, outlets, vault).unwrap();
+        let door = pipeline.ingress();
+        for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
+            match Topic::parse(&entry.channel.topic).unwrap().0 {
+                Topic::Description => door.offer_now(Payload::SensorBytes(entry.data)),
+                Topic::Measurement => {
+                    let message = v1::MeasurementFrame::decode(entry.data.clone()).unwrap();
+                    if wanted.contains(&message.sequence) {
+                        door.offer_now(Payload::MeasurementBytes(entry.data));
+                    }
+                }
+                _ => {}
+            }
+        }
+        balanced(&pipeline.finish());
+        frames(&events)
+    };
+    let whole = half(false, 0..8);
+    let sensor = Arc::clone(&whole[0].sensor.id);
+    let expected = bytes_of(&whole, &sensor);
+    let first = half(true, 0..5);
+    let second = half(true, 5..8);
+    assert_eq!(second[0].report.start, StartKind::Warm);
+    let got = [bytes_of(&first, &sensor), bytes_of(&second, &sensor)].concat();
+    assert!(got == expected, "the same bytes as without a break");
 }

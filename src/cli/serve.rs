@@ -33,6 +33,9 @@ pub(crate) struct Serve {
     /// Log of what is recovered and of its measurements (MCAP), which can be replayed
     #[arg(long, alias = "out", value_name = "LOG")]
     record: Option<PathBuf>,
+    /// Folder where what is known of each sensor's scene is kept about once a second: started again, it goes on warm
+    #[arg(long, value_name = "FOLDER")]
+    checkpoints: Option<PathBuf>,
     /// Certificate chain of the server (PEM), and with it TLS
     #[arg(long, value_name = "PEM")]
     tls_cert: Option<PathBuf>,
@@ -76,6 +79,7 @@ impl Serve {
             Serving {
                 access,
                 limits: config.serve,
+                checkpoints: self.checkpoints.clone(),
             },
         )?;
         metrics.watch(server.ingress());

@@ -24,6 +24,7 @@ mod sensor;
 mod sink;
 mod stages;
 mod status;
+mod vault;
 
 pub use door::{Ingress, Offer, Payload};
 pub use import::{
@@ -40,6 +41,7 @@ pub use replay::{Replay, Replayed};
 pub use sensor::{Histograms, MAX_PIXELS, Sensor, SensorError};
 pub use sink::{Event, Frame, Outlet, Rejection, Sink, SinkError, SinkReport};
 pub use status::SensorStatus;
+pub use vault::Vault;
 
 use crate::clock::Monotonic;
 use crate::prior::Prior;
@@ -125,6 +127,21 @@ impl Pipeline {
         options: Options,
         outlets: Vec<Outlet>,
     ) -> Result<Self, PipelineError> {
+        Self::start_with(prior, settings, options, outlets, None)
+    }
+
+    /// The same, with tracks that go on from a vault's checkpoints and are kept there.
+    ///
+    /// # Errors
+    /// As [`Pipeline::start`].
+    pub fn start_with(
+        prior: &Arc<Prior>,
+        settings: &Settings,
+        options: Options,
+        outlets: Vec<Outlet>,
+        vault: Option<Vault>,
+    ) -> Result<Self, PipelineError> {
+        let vault = vault.map(Arc::new);
         let Options {
             workers,
             policy,
@@ -154,6 +171,7 @@ impl Pipeline {
                 clock,
                 sinks: sinks.clone(),
                 next: rendering,
+                vault: vault.clone(),
             };
             stages.push(thread(
                 format!("recover {index}"),
@@ -163,6 +181,7 @@ impl Pipeline {
                 clock,
                 sinks: sinks.clone(),
                 latency: histograms.thread(),
+                vault: vault.clone(),
             };
             stages.push(thread(
                 format!("render {index}"),

@@ -5,6 +5,7 @@ use super::lanes::{Lanes, Turns};
 use super::latency::{Clockwork, Latency};
 use super::ledger::{Account, Cause};
 use super::sink::{Event, Frame, Rejection, Sinks};
+use super::vault::{EVERY_NS, Vault};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
@@ -54,8 +55,8 @@ pub(super) enum Recovered {
         estimate: Box<Estimate>,
         renderer: Arc<Mutex<Renderer>>,
     },
-    /// as [`Work::Forget`]
-    Forgotten(Arc<str>),
+    /// as [`Work::Forget`], or nothing more comes at all; with the track that ends
+    Forgotten(Arc<str>, Option<Box<Track>>),
 }
 
 /// Readings become codes.
@@ -66,13 +67,16 @@ pub(super) struct Worker {
     pub(super) clock: Monotonic,
     pub(super) sinks: Sinks,
     pub(super) next: Lanes<Recovered>,
+    pub(super) vault: Option<Arc<Vault>>,
 }
 
 /// One sensor's recovery under one description.
-struct Track {
+pub(super) struct Track {
     sensor: Arc<Sensor>,
     tracker: Tracker<Monotonic>,
     renderer: Arc<Mutex<Renderer>>,
+    /// when its last checkpoint was made, ns of the pipeline's clock
+    kept: u64,
 }
 
 impl Worker {
@@ -83,10 +87,10 @@ impl Worker {
             let mut job = match work {
                 Work::Frame(job) => job,
                 Work::Forget(id) => {
-                    tracks.remove(&id);
+                    let track = tracks.remove(&id).map(Box::new);
                     turns.forget(&id);
                     self.next
-                        .push_beyond(&Arc::clone(&id), Recovered::Forgotten(id));
+                        .push_beyond(&Arc::clone(&id), Recovered::Forgotten(id, track));
                     continue;
                 }
             };
@@ -115,6 +119,10 @@ impl Worker {
                 }
             }
         }
+        for (id, track) in tracks {
+            let ended = Recovered::Forgotten(Arc::clone(&id), Some(Box::new(track)));
+            self.next.push_beyond(&id, ended);
+        }
     }
 
     fn recover(
@@ -141,6 +149,7 @@ impl Worker {
         };
         let estimate = track.tracker.estimate(&job.measurement);
         let estimate = estimate.map_err(|error| error.to_string())?;
+        self.keep_now_and_then(track);
         let report = &estimate.report;
         if report.start == StartKind::Restarted {
             tracing::debug!(
@@ -151,6 +160,25 @@ impl Worker {
         Ok((estimate, Arc::clone(&track.renderer)))
     }
 
+    /// Keeps a checkpoint of a track about once a second, unless its renderer is at work just now.
+    fn keep_now_and_then(&self, track: &mut Track) {
+        let (Some(vault), now) = (&self.vault, self.clock.now_ns()) else {
+            return;
+        };
+        if now.saturating_sub(track.kept) < EVERY_NS {
+            return;
+        }
+        let checkpoint = track
+            .renderer
+            .try_lock()
+            .ok()
+            .map(|renderer| track.tracker.checkpoint(&renderer));
+        if let Some(checkpoint) = checkpoint.flatten() {
+            vault.keep(&track.sensor.id, checkpoint, false);
+            track.kept = now;
+        }
+    }
+
     fn track(&self, sensor: &Arc<Sensor>) -> Result<Track, String> {
         let tracker = Tracker::with_model(
             Arc::clone(&sensor.description),
@@ -159,8 +187,22 @@ impl Worker {
             self.settings.clone(),
             self.clock,
         );
-        let tracker = tracker.map_err(|error| error.to_string())?;
+        let mut tracker = tracker.map_err(|error| error.to_string())?;
+        let checkpoint = self.vault.as_ref().and_then(|vault| vault.take(&sensor.id));
+        if let Some(checkpoint) = checkpoint {
+            match tracker.restore(&checkpoint) {
+                Ok(()) => tracing::info!(
+                    sensor = &*sensor.id,
+                    sequence = checkpoint.sequence(),
+                    "goes on from a checkpoint"
+                ),
+                Err(error) => {
+                    tracing::warn!(sensor = &*sensor.id, %error, "checkpoint not used");
+                }
+            }
+        }
         Ok(Track {
+            kept: self.clock.now_ns(),
             sensor: Arc::clone(sensor),
             renderer: Arc::new(Mutex::new(tracker.renderer().clone())),
             tracker,
@@ -173,9 +215,24 @@ pub(super) struct Finisher {
     pub(super) clock: Monotonic,
     pub(super) sinks: Sinks,
     pub(super) latency: Clockwork,
+    pub(super) vault: Option<Arc<Vault>>,
 }
 
 impl Finisher {
+    /// Keeps what a track knows whose last frame is rendered.
+    fn keep(&self, track: &Track) {
+        let Some(vault) = &self.vault else {
+            return;
+        };
+        let renderer = track
+            .renderer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(checkpoint) = track.tracker.checkpoint(&renderer) {
+            vault.keep(&track.sensor.id, checkpoint, true);
+        }
+    }
+
     /// Renders until the worker has ended, and tells it each time that there is `room` for a frame more.
     pub(super) fn run(mut self, turns: &Turns<Recovered>, room: &dyn Fn()) {
         let mut described: HashMap<Arc<str>, Arc<Sensor>> = HashMap::new();
@@ -187,7 +244,8 @@ impl Finisher {
                     estimate,
                     renderer,
                 } => (job, estimate, renderer),
-                Recovered::Forgotten(id) => {
+                Recovered::Forgotten(id, track) => {
+                    track.iter().for_each(|track| self.keep(track));
                     described.remove(&id);
                     turns.forget(&id);
                     continue;

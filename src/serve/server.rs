@@ -6,11 +6,12 @@ use super::bridge::Bridge;
 use super::limits::{LimitError, Limits};
 use super::listener::{Listener, Seats};
 use super::service::Service;
-use crate::pipeline::{Ingress, Options, Outlet, Pipeline, PipelineError, Summary};
+use crate::pipeline::{Ingress, Options, Outlet, Pipeline, PipelineError, Summary, Vault};
 use crate::prior::Prior;
 use crate::recover::Settings;
 use crate::wire;
 use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -54,6 +55,14 @@ pub enum ServeError {
     /// what clients can ask of the service itself
     #[error("cannot describe the service")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// the folder of checkpoints
+    #[error("cannot keep checkpoints in {}", folder.display())]
+    Checkpoints {
+        /// the folder
+        folder: PathBuf,
+        /// why
+        source: std::io::Error,
+    },
     /// the transport
     #[error("the server stopped")]
     Transport(#[from] tonic::transport::Error),
@@ -66,6 +75,8 @@ pub struct Serving {
     pub access: Access,
     /// how much
     pub limits: Limits,
+    /// folder where what tracks know is kept, so that a server that is started again goes on warm
+    pub checkpoints: Option<PathBuf>,
 }
 
 /// A server that is listening, not yet serving.
@@ -106,10 +117,18 @@ impl Server {
             address: address.clone(),
             source,
         })?;
+        let open = |folder: &PathBuf| {
+            let failed = |source| ServeError::Checkpoints {
+                folder: folder.clone(),
+                source,
+            };
+            Vault::open(folder).map_err(failed)
+        };
+        let vault = serving.checkpoints.as_ref().map(open).transpose()?;
         let bridge = Bridge::new(serving.limits);
         outlets.push(bridge.outlet());
         Ok(Self {
-            pipeline: Pipeline::start(prior, settings, options, outlets)?,
+            pipeline: Pipeline::start_with(prior, settings, options, outlets, vault)?,
             runtime,
             transport,
             listener,

@@ -1,0 +1,158 @@
+//! Checkpoints of sensors' tracks in a folder: a process that is started again goes on warm.
+
+use crate::recover::{Checkpoint, CheckpointError};
+use crossbeam_channel::{Sender, bounded};
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// How often a track that goes on is kept, ns.
+pub(super) const EVERY_NS: u64 = 1_000_000_000;
+/// Checkpoints that may wait to be written.
+const WAITING: usize = 16;
+/// The most checkpoints that are looked at when a pipeline starts.
+const MOST: usize = 4096;
+/// The longest file that is read, bytes.
+const LONGEST: u64 = 256 << 20;
+/// The longest part of a name that says which sensor's it is; what is longer is told by its checksum.
+const LONGEST_NAME: usize = 150;
+/// What files are called.
+const SUFFIX: &str = ".checkpoint";
+
+/// Keeps a checkpoint of each sensor, written by a thread of its own about once a second and when the sensor ends, each whole
+/// or not at all. What a process before this one left is gone on from once, by the first track of that sensor.
+#[derive(Debug)]
+pub struct Vault {
+    folder: PathBuf,
+    /// names of files that a process before left
+    left: Mutex<HashSet<String>>,
+    writer: Option<Writer>,
+}
+
+/// Where names and checkpoints go, and who writes them.
+type Writer = (Sender<(String, Checkpoint)>, JoinHandle<()>);
+
+impl Vault {
+    /// Over a folder, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be made or read, or no thread is to be had.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut left = HashSet::new();
+        for entry in std::fs::read_dir(folder)?.take(MOST) {
+            left.extend(entry?.file_name().into_string());
+        }
+        let (sender, receiver) = bounded::<(String, Checkpoint)>(WAITING);
+        let to = folder.to_owned();
+        let write = move || {
+            for (name, checkpoint) in receiver {
+                if let Err(error) = save(&to.join(&name), &checkpoint) {
+                    tracing::warn!(name, %error, "checkpoint not written");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("checkpoints".to_owned());
+        Ok(Self {
+            folder: folder.to_owned(),
+            left: Mutex::new(left),
+            writer: Some((sender, thread.spawn(write)?)),
+        })
+    }
+
+    /// What a process before left of a sensor's track, the first time that it is asked for.
+    pub(super) fn take(&self, sensor_id: &str) -> Option<Checkpoint> {
+        let name = name_of(sensor_id);
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if !left.remove(&name) {
+            return None;
+        }
+        drop(left);
+        let read = load(&self.folder.join(&name));
+        if let Err(error) = &read {
+            tracing::warn!(name, %error, "checkpoint not used");
+        }
+        read.ok()
+    }
+
+    /// Keeps a checkpoint where that needs no waiting, or waits for it.
+    pub(super) fn keep(&self, sensor_id: &str, checkpoint: Checkpoint, wait: bool) {
+        let Some((sender, _)) = &self.writer else {
+            return;
+        };
+        let entry = (name_of(sensor_id), checkpoint);
+        if wait {
+            let _ = sender.send(entry); // its thread ends after this end
+        } else {
+            let _ = sender.try_send(entry); // the next one is as good
+        }
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.writer.take() {
+            drop(sender);
+            if thread.join().is_err() {
+                tracing::error!("the thread that writes checkpoints panicked");
+            }
+        }
+    }
+}
+
+/// Letters, digits, `-` and `_` as they are, other bytes as %XX.
+fn name_of(sensor_id: &str) -> String {
+    let mut name = String::new();
+    for byte in sensor_id.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if name.len() > LONGEST_NAME {
+        name.truncate(LONGEST_NAME);
+        name.push_str(&format!("~{:08x}", crc32fast::hash(sensor_id.as_bytes())));
+    }
+    name + SUFFIX
+}
+
+fn load(path: &Path) -> Result<Checkpoint, Box<dyn std::error::Error>> {
+    let size = std::fs::metadata(path)?.len();
+    if size > LONGEST {
+        return Err(format!("expected at most {LONGEST} bytes, found {size}").into());
+    }
+    Ok(Checkpoint::from_bytes(&std::fs::read(path)?)?)
+}
+
+fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = checkpoint
+        .to_bytes()
+        .map_err(|error: CheckpointError| error.to_string())?;
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_files_of_the_folder_and_differ() {
+        assert_eq!(name_of("front-1"), "front-1.checkpoint");
+        assert_eq!(name_of("../x"), "%2E%2E%2Fx.checkpoint");
+        let (a, b) = ("é".repeat(64), "é".repeat(63) + "è");
+        assert!(name_of(&a) != name_of(&b) && name_of(&a).len() < 200);
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.checkpoint"), b"no").unwrap();
+        let vault = Vault::open(folder.path()).unwrap();
+        assert!(vault.take("a").is_none() && vault.take("b").is_none());
+    }
+}
