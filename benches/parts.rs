@@ -68,14 +68,7 @@ fn recovery(c: &mut Criterion, prior: &Prior, workload: &Workload) {
             refine,
             ..Settings::default()
         };
-        Tracker::with_model(
-            sensor,
-            prior,
-            Arc::clone(&model),
-            settings,
-            Monotonic::default(),
-        )
-        .unwrap()
+        Tracker::with_model(sensor, Arc::clone(&model), settings, Monotonic::default()).unwrap()
     };
     let (mut tracker, plain) = (tracker(Refine::default()), tracker(Refine::NONE));
     let (mut plain, mut refined) = (plain.renderer().clone(), tracker.renderer().clone());

@@ -67,8 +67,7 @@ impl Parts {
         let model = Arc::new(Model::new(prior, settings.error));
         let shared = Arc::clone(&model);
         let clock = Monotonic::default();
-        let tracker =
-            Tracker::with_model(Arc::clone(&sensor), prior, shared, settings.clone(), clock)?;
+        let tracker = Tracker::with_model(Arc::clone(&sensor), shared, settings.clone(), clock)?;
         let mut alone = Alone {
             tracker,
             workload,
@@ -85,7 +84,7 @@ impl Parts {
         }
         let allocated = count().zip(before).map(|(after, before)| after - before);
         let next = LEAD_IN + FRAMES.0;
-        let (render_us, refine_us) = alone.render(prior, &model, next..next + FRAMES.0)?;
+        let (render_us, refine_us) = alone.render(&model, next..next + FRAMES.0)?;
         let next = next + FRAMES.0;
         let mut cold = vec![];
         for frame in next..next + FRAMES.1 {
@@ -143,7 +142,6 @@ impl Alone<'_> {
     /// Times of rendering without refinement, and of what refinement adds, µs.
     fn render(
         &mut self,
-        prior: &Prior,
         model: &Arc<Model>,
         frames: std::ops::Range<u64>,
     ) -> Result<(Spread, Spread), BenchError> {
@@ -153,7 +151,7 @@ impl Alone<'_> {
         };
         let sensor = Arc::clone(self.tracker.description());
         let clock = Monotonic::default();
-        let plain = Tracker::with_model(sensor, prior, Arc::clone(model), plain, clock)?;
+        let plain = Tracker::with_model(sensor, Arc::clone(model), plain, clock)?;
         let (mut plain, mut whole) = (plain.renderer().clone(), self.tracker.renderer().clone());
         let (mut render, mut refine) = (vec![], vec![]);
         for measurement in &self.measurements(frames)? {

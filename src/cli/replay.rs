@@ -80,6 +80,7 @@ impl Replay {
         let (tally, mut outlets) = run::outlets(&config, self.out.as_deref())?;
         let metrics = self.metrics.open(&mut outlets)?;
         let pipeline = Pipeline::start(&prior, &config.recover, config.pipeline, outlets)?;
+        drop(prior); // the pipeline has made of it what it needs
         metrics.watch(pipeline.ingress());
         let stop = run::stop_on_signal();
         let mut replayed = Replayed::default();

@@ -82,6 +82,7 @@ impl Serve {
                 checkpoints: self.checkpoints.clone(),
             },
         )?;
+        drop(prior); // the server has made of it what it needs
         metrics.watch(server.ingress());
         eprintln!("relucent: listening on {}", server.address());
         let (stopping, stop) = watch::channel(false);

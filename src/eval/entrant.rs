@@ -79,7 +79,6 @@ pub(super) struct Entrant<'a> {
 
 /// Every method of a comparison, cold or tracked, before its first frame.
 pub(super) fn entered<'a>(
-    prior: &Prior,
     models: &[(ErrorModel, Arc<Model>)],
     comparison: &'a Comparison,
     sensor: &Arc<SensorDescription>,
@@ -99,7 +98,6 @@ pub(super) fn entered<'a>(
             known: vec![false; sensor.patterns.len()],
             tracker: Tracker::with_model(
                 Arc::clone(sensor),
-                prior,
                 Arc::clone(model),
                 settings.clone(),
                 Monotonic::default(),

@@ -48,7 +48,7 @@ pub fn examples(
             continue;
         }
         let max_range_m = stage.sensor.knots.max();
-        let mut entrants = entered(prior, &models, comparison, &stage.sensor, true)?;
+        let mut entrants = entered(&models, comparison, &stage.sensor, true)?;
         for index in 0..stage.len(options).min(scenes) {
             let (scene, mut run) = stage.run(index, options);
             let Some(first) = run.iter().position(|(_, truth)| truth.is_some()) else {

@@ -56,7 +56,7 @@ pub fn methods(
     for stage in comparison.stages(prior)? {
         let mut entrants = vec![];
         for tracked in [false, true] {
-            entrants.extend(entered(prior, &models, comparison, &stage.sensor, tracked)?);
+            entrants.extend(entered(&models, comparison, &stage.sensor, tracked)?);
         }
         for index in 0..stage.len(options) {
             let (scene, run) = stage.run(index, options);

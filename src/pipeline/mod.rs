@@ -117,7 +117,7 @@ pub struct Summary {
 }
 
 impl Pipeline {
-    /// Starts the threads of a pipeline over one prior.
+    /// Starts the threads of a pipeline over the model of a prior, which itself is not needed any more.
     ///
     /// # Errors
     /// Where there is no worker, no room for a frame, or no thread to be had.
@@ -165,7 +165,6 @@ impl Pipeline {
             let room = turns.look_again();
             queues.push(lanes);
             let worker = stages::Worker {
-                prior: Arc::clone(prior),
                 model: Arc::clone(&model),
                 settings: settings.clone(),
                 clock,

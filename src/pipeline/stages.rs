@@ -8,7 +8,6 @@ use super::sink::{Event, Frame, Rejection, Sinks};
 use super::vault::{EVERY_NS, Vault};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
-use crate::prior::Prior;
 use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,7 +60,6 @@ pub(super) enum Recovered {
 
 /// Readings become codes.
 pub(super) struct Worker {
-    pub(super) prior: Arc<Prior>,
     pub(super) model: Arc<Model>,
     pub(super) settings: Settings,
     pub(super) clock: Monotonic,
@@ -182,7 +180,6 @@ impl Worker {
     fn track(&self, sensor: &Arc<Sensor>) -> Result<Track, String> {
         let tracker = Tracker::with_model(
             Arc::clone(&sensor.description),
-            &self.prior,
             Arc::clone(&self.model),
             self.settings.clone(),
             self.clock,

@@ -47,6 +47,10 @@ pub struct Model {
     pub(super) rest: Rest,
     /// J
     channels: usize,
+    /// rows and columns of pixels
+    pub(super) grid: (usize, usize),
+    /// knots of the channels, relative to κ_J, (J)
+    pub(super) knots: Vec<f32>,
     /// root mean square over all pixels of the return of the frames that the model knows
     pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
@@ -102,6 +106,8 @@ impl Model {
             error,
             rest,
             channels,
+            grid: (prior.rows, prior.cols),
+            knots: prior.knots.clone(),
             ..generator
         }
     }
@@ -167,6 +173,8 @@ impl Model {
             rest: Rest::white(vec![0.0; outputs], 1, outputs),
             bias,
             channels: 1,
+            grid: (1, outputs),
+            knots: vec![1.0],
             rms_return: 1.0,
             moments: None,
         }

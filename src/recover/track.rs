@@ -95,22 +95,22 @@ impl<C: Clock> Tracker<C> {
         clock: C,
     ) -> Result<Self, TrackerError> {
         let model = Arc::new(Model::new(prior, settings.error));
-        Self::with_model(description, prior, model, settings, clock)
+        Self::with_model(description, model, settings, clock)
     }
 
-    /// A tracker over the model of `prior`, made with the error model of `settings`, that several sensors share.
+    /// A tracker over the model of a prior, made with the error model of `settings`, that several sensors share; the prior
+    /// itself is not needed any more.
     ///
     /// # Errors
     /// As [`Tracker::new`].
     pub fn with_model(
         description: Arc<SensorDescription>,
-        prior: &Prior,
         model: Arc<Model>,
         settings: Settings,
         clock: C,
     ) -> Result<Self, TrackerError> {
         settings.refine.check()?;
-        Self::check(&description, prior)?;
+        Self::check(&description, &model)?;
         Ok(Self {
             fused: vec![None; description.patterns.len()],
             linear: vec![None; description.patterns.len()],
@@ -130,24 +130,21 @@ impl<C: Clock> Tracker<C> {
         })
     }
 
-    fn check(description: &SensorDescription, prior: &Prior) -> Result<(), TrackerError> {
+    fn check(description: &SensorDescription, model: &Model) -> Result<(), TrackerError> {
         description.validate()?;
-        let (expected, got) = (
-            (prior.rows, prior.cols),
-            (description.rows, description.cols),
-        );
+        let (expected, got) = (model.grid, (description.rows, description.cols));
         if expected != got {
             return Err(TrackerError::Grid { expected, got });
         }
         let got = description.knots.relative();
-        let agree = got.len() == prior.knots.len()
+        let agree = got.len() == model.knots.len()
             && got
                 .iter()
-                .zip(&prior.knots)
+                .zip(&model.knots)
                 .all(|(a, b)| (a - b).abs() < 1e-4);
         if !agree {
             return Err(TrackerError::Knots {
-                expected: prior.knots.clone(),
+                expected: model.knots.clone(),
                 got,
             });
         }
