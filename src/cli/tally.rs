@@ -161,7 +161,8 @@ impl Tally {
             .iter()
             .for_each(|r| eprintln!("relucent: {r}"));
         let told = inner.rejections.len() as u64;
-        let all = summary.accounts.rejected + summary.accounts.descriptions_refused;
+        let a = &summary.accounts;
+        let all = a.rejected + a.panic + a.descriptions_refused;
         if all > told {
             eprintln!("relucent: and {} more", all - told);
         }

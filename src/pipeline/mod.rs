@@ -7,7 +7,7 @@
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
 //! them. Each sensor has a lane of its own at its worker, and lanes are served in turn; [`Options::policy`] says what happens
 //! when a frame finds its sensor's lane full; behind it stages wait for each other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
-//! the number of workers.
+//! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts cold.
 
 mod door;
 mod import;
@@ -24,6 +24,7 @@ mod sensor;
 mod sink;
 mod stages;
 mod status;
+mod survive;
 
 pub use door::{Ingress, Offer, Payload};
 pub use import::{
