@@ -15,3 +15,4 @@ mod ownership;
 mod process;
 mod python;
 mod served;
+mod soak;

@@ -6,19 +6,26 @@ use relucent::serve::{Peer, Send, send};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// `relucent serve`; killed where a test fails.
 pub(crate) struct Process {
     child: Child,
     pub(crate) peer: Peer,
+    /// panics that it has told of
+    panics: Arc<AtomicU64>,
 }
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::listening("127.0.0.1:0", arguments)
+    }
+
+    pub(crate) fn listening(address: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_relucent"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--json"])
+            .args(["serve", "--listen", address, "--json"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -29,8 +36,24 @@ impl Process {
         told.read_line(&mut line).unwrap();
         let address = line.trim().rsplit(' ').next().unwrap();
         let peer = relucent::serve::Address::into(address.parse().expect(&line));
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::stderr()));
-        Self { child, peer }
+        let panics: Arc<AtomicU64> = Arc::default();
+        let seen = Arc::clone(&panics);
+        std::thread::spawn(move || {
+            for line in told.lines().map_while(Result::ok) {
+                seen.fetch_add(u64::from(line.contains("panicked")), Ordering::Relaxed);
+                eprintln!("{line}");
+            }
+        });
+        Self {
+            child,
+            peer,
+            panics,
+        }
+    }
+
+    /// Panics that it has told of.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     pub(crate) fn signal(&self, name: &str) {
