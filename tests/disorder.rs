@@ -8,13 +8,15 @@ mod common;
 use common::{PRIOR, record};
 use prost::Message;
 use relucent::clock::Monotonic;
-use relucent::journal::{Reader, Topic};
+use relucent::journal::{Reader, Topic, Writer};
 use relucent::pipeline::{
-    Event, Frame, LogOptions, LogSink, Options, Outlet, Payload, Pipeline, Summary,
+    Event, Frame, LogOptions, LogSink, Options, Outlet, Payload, Pipeline, Replay, Replayed,
+    Summary,
 };
 use relucent::recover::Settings;
 use relucent::wire::{self, v1};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, Mutex};
 
 const FRAMES: usize = 40;
@@ -203,4 +205,44 @@ fn frames_that_come_twice_in_another_order_or_not_at_all_are_taken_as_they_come(
         let frames = come[10..20].iter_mut().enumerate();
         frames.for_each(|(at, frame)| frame.sequence = numbers[at % 4]);
     });
+}
+
+#[test]
+fn a_log_whose_clock_was_set_is_replayed_in_the_time_that_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("set.mcap");
+    let mut writer = Writer::create(&log, Monotonic::default()).unwrap();
+    let id = &RECORDING.description.sensor_id;
+    let topic = Topic::Description.of(id);
+    writer.write(&topic, 0, &RECORDING.description).unwrap();
+    let sets = [EPOCH_NS, EPOCH_NS + HOUR_NS, 0, u64::MAX - HOUR_NS];
+    for (at, frame) in RECORDING.measurements.iter().enumerate() {
+        let stamp_ns = sets[at / 10] + at as u64 * 33_333_333;
+        let frame = v1::MeasurementFrame {
+            stamp_ns,
+            ..frame.clone()
+        };
+        let topic = Topic::Measurement.of(id);
+        writer.write(&topic, stamp_ns, &frame).unwrap();
+    }
+    writer.finish().unwrap();
+    let (settings, options) = (Settings::default(), Options::default());
+    let pipeline = Pipeline::start(&PRIOR, &settings, options, vec![]).unwrap();
+    let mut replayed = Replayed::default();
+    let as_recorded = Replay {
+        rate: 1.0,
+        ..Replay::default()
+    };
+    let stop = AtomicBool::new(false);
+    as_recorded
+        .run(&log, &pipeline.ingress(), &stop, &mut replayed)
+        .unwrap();
+    let summary = pipeline.finish();
+    assert_eq!(summary.accounts.emitted, FRAMES as u64);
+    let took = (FRAMES - sets.len()) as f64 / 30.0; // none passes where it was set
+    assert!((replayed.log_s - took).abs() < 1e-3, "{replayed:?}");
+    assert!(
+        replayed.wall_s > 0.9 * took && replayed.wall_s < 20.0,
+        "{replayed:?}"
+    );
 }

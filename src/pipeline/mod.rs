@@ -25,6 +25,7 @@ mod sink;
 mod stages;
 mod status;
 mod survive;
+mod timeline;
 
 pub use door::{Ingress, Offer, Payload};
 pub use import::{
@@ -41,6 +42,8 @@ pub use replay::{Replay, Replayed};
 pub use sensor::{Histograms, MAX_PIXELS, Sensor, SensorError};
 pub use sink::{Event, Frame, Outlet, Rejection, Sink, SinkError, SinkReport};
 pub use status::SensorStatus;
+#[cfg(feature = "serve")]
+pub(crate) use timeline::Timeline;
 
 use crate::clock::Monotonic;
 use crate::prior::Prior;
