@@ -1,7 +1,7 @@
 //! The command itself: a server that is a process of its own.
 
 use crate::common::record;
-use crate::served::messages;
+use crate::served::{Line, client, messages, one};
 use relucent::serve::{Peer, Send, send};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -165,6 +165,26 @@ fn a_log_that_cannot_be_written_is_told_at_once_and_a_full_disk_does_not_stop_se
     let (well, told) = server.end();
     assert_eq!(told["frames"]["emitted"], 60);
     assert!(!well, "the log is not whole, and the exit code says so");
+}
+
+#[test]
+fn a_sensor_may_describe_itself_as_often_as_it_likes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let (description, measurements) = one(2);
+    let pixels = description.rows * description.cols * description.pattern_sets.len() as u32;
+    let room = format!("[serve]\npattern_pixels = {}\n", 4 * pixels); // for those of the frames under way
+    std::fs::write(&config, room).unwrap();
+    let server = Process::start(&["--config", config.to_str().unwrap()]);
+    client(async {
+        let mut client = server.peer.connect().await.unwrap();
+        let mut line = Line::open(&mut client).await;
+        for _ in 0..12 {
+            line.describe(&description).await;
+            line.measure(&measurements[0]).await;
+            line.depth().await;
+        }
+    });
 }
 
 #[test]

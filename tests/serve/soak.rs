@@ -172,6 +172,8 @@ fn eight_sensors_with_bad_luck_neither_stop_the_server_nor_make_it_grow() {
     let (second, last) = growth(&memory);
     let frames = stats.frames.unwrap();
     eprintln!("{seconds} s; {:?}", tally.faults());
+    let every_half_minute: Vec<_> = memory.chunks(30).map(|m| median(m).round()).collect();
+    eprintln!("memory by half minutes, MiB: {every_half_minute:?}");
     eprintln!("memory {second:.1} MiB in the second minute, {last:.1} MiB in the last");
     eprintln!(
         "{frames:?}; {} frames of a sensor not held",
