@@ -3,8 +3,8 @@
 use super::table;
 use relucent::frame::RangeImage;
 use relucent::metrics::{RangeErrors, median};
-use relucent::pipeline::{Cause, Event, Frame, Outlet, Summary};
-use relucent::recover::{StartKind, StopReason};
+use relucent::pipeline::{Cause, Event, Frame, Latency, Outlet, Summary};
+use relucent::recover::{Report, StartKind, StopReason};
 use relucent::report::Row;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,9 +32,34 @@ struct Inner {
     max_range: f32,
     rejections: Vec<String>,
     /// every `stride`-th frame, few of them
-    kept: Vec<Arc<Frame>>,
+    kept: Vec<Kept>,
     stride: usize,
     seen: usize,
+}
+
+/// What is shown of a frame. It leaves the sensor alone: descriptions are large, and a server counts those in use.
+struct Kept {
+    name: String,
+    stamp_ns: u64,
+    report: Report,
+    latency: Latency,
+    errors: Option<RangeErrors>,
+    image: RangeImage,
+    truth: Option<Arc<RangeImage>>,
+}
+
+impl Kept {
+    fn new(frame: &Frame, errors: Option<RangeErrors>) -> Self {
+        Self {
+            name: format!("{} {}", frame.sensor.id, frame.measurement.sequence),
+            stamp_ns: frame.measurement.stamp_ns,
+            report: frame.report.clone(),
+            latency: frame.latency,
+            errors,
+            image: frame.image.clone(),
+            truth: frame.truth.clone(),
+        }
+    }
 }
 
 impl Tally {
@@ -96,15 +121,15 @@ impl Tally {
         ];
         let cells = inner.shown().into_iter().map(|frame| {
             let ms = |ns: u64| format!("{:.2}", ns as f64 * 1e-6);
-            let errors = score(&frame).map(|errors| errors.summary());
+            let errors = frame.errors.as_ref().map(RangeErrors::summary);
             let metres = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.2}"));
             vec![
-                format!("{} {}", frame.sensor.id, frame.measurement.sequence),
+                frame.name.clone(),
                 format!("{:?}", frame.report.start).to_lowercase(),
                 frame.report.iterations.to_string(),
                 format!("{:.2}", frame.report.residual_ratio),
-                metres(errors.map(|e| e.range_rmse_m)),
-                metres(errors.map(|e| e.range_mae_m)),
+                metres(errors.as_ref().map(|e| e.range_rmse_m)),
+                metres(errors.as_ref().map(|e| e.range_mae_m)),
                 ms(frame.latency.recover_ns),
                 ms(frame.latency.render_ns),
                 ms(frame.latency.end_to_end_ns),
@@ -161,7 +186,8 @@ impl Tally {
             .iter()
             .for_each(|r| eprintln!("relucent: {r}"));
         let told = inner.rejections.len() as u64;
-        let all = summary.accounts.rejected + summary.accounts.descriptions_refused;
+        let a = &summary.accounts;
+        let all = a.rejected + a.panic + a.descriptions_refused;
         if all > told {
             eprintln!("relucent: and {} more", all - told);
         }
@@ -181,19 +207,16 @@ impl Tally {
     pub(crate) fn sheet(&self) -> Option<(f32, Vec<Row>)> {
         let inner = self.inner();
         let shown = inner.shown();
-        let size = |f: &Frame| (f.image.rows, f.image.cols);
+        let size = |f: &Kept| (f.image.rows, f.image.cols);
         let first = shown.first().map(|f| size(f))?;
         let rows = shown.iter().filter(|f| size(f) == first).map(|frame| {
-            let seconds = frame.measurement.stamp_ns as f64 * 1e-9;
-            let rmse = score(frame).map_or(String::new(), |e| {
+            let seconds = frame.stamp_ns as f64 * 1e-9;
+            let rmse = frame.errors.as_ref().map_or(String::new(), |e| {
                 format!(", RMSE {:.2} m", e.range_rmse_m())
             });
             let nothing = || RangeImage::empty(frame.image.rows, frame.image.cols);
             Row {
-                caption: format!(
-                    "{} {}, {seconds:.2} s{rmse}",
-                    frame.sensor.id, frame.measurement.sequence
-                ),
+                caption: format!("{}, {seconds:.2} s{rmse}", frame.name),
                 truth: frame
                     .truth
                     .as_ref()
@@ -231,7 +254,7 @@ impl Inner {
         }
     }
 
-    fn frame(&mut self, frame: &Arc<Frame>) {
+    fn frame(&mut self, frame: &Frame) {
         let report = &frame.report;
         self.kinds[report.start as usize] += 1;
         self.hurried += u64::from(report.stop == StopReason::Deadline);
@@ -242,12 +265,13 @@ impl Inner {
                 report.time_constants_s[0],
             ]);
         }
-        if let Some(errors) = score(frame) {
-            self.errors.merge(&errors);
+        let errors = score(frame);
+        if let Some(errors) = &errors {
+            self.errors.merge(errors);
             self.scored = true;
         }
         if self.seen.is_multiple_of(self.stride.max(1)) {
-            self.kept.push(Arc::clone(frame));
+            self.kept.push(Kept::new(frame, errors));
         }
         self.seen += 1;
         if self.kept.len() > 16 * SHOWN {
@@ -281,16 +305,13 @@ impl Inner {
     }
 
     /// Frames spread over the run, the first among them.
-    fn shown(&self) -> Vec<Arc<Frame>> {
+    fn shown(&self) -> Vec<&Kept> {
         let count = self.kept.len();
         let mut indices: Vec<usize> = (0..SHOWN)
             .map(|i| i * count.saturating_sub(1) / (SHOWN - 1))
             .collect();
         indices.dedup();
-        indices
-            .iter()
-            .filter_map(|&i| self.kept.get(i).cloned())
-            .collect()
+        indices.iter().filter_map(|&i| self.kept.get(i)).collect()
     }
 }
 

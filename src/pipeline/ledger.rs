@@ -13,6 +13,8 @@ pub enum Cause {
     Overload,
     /// it came after the pipeline was closed
     Closed,
+    /// it panicked, or was recovered by the track of one that did: a defect of this crate
+    Panic,
     /// its bytes are no measurement
     Undecodable,
     /// no sensor of its name has described itself
@@ -28,6 +30,7 @@ pub(super) struct Ledger {
     emitted: AtomicU64,
     overload: AtomicU64,
     closed: AtomicU64,
+    panic: AtomicU64,
     undecodable: AtomicU64,
     unknown_sensor: AtomicU64,
     invalid: AtomicU64,
@@ -41,7 +44,7 @@ pub struct Accounts {
     pub offered: u64,
     /// frames that came out
     pub emitted: u64,
-    /// frames given up: [`Accounts::overload`] and [`Accounts::closed`]
+    /// frames given up: [`Accounts::overload`], [`Accounts::closed`] and [`Accounts::panic`]
     pub dropped: u64,
     /// frames that could not be used: [`Accounts::undecodable`], [`Accounts::unknown_sensor`] and [`Accounts::invalid`]
     pub rejected: u64,
@@ -49,6 +52,8 @@ pub struct Accounts {
     pub overload: u64,
     /// dropped because the pipeline was closed
     pub closed: u64,
+    /// dropped by a panic
+    pub panic: u64,
     /// rejected: no measurement
     pub undecodable: u64,
     /// rejected: of a sensor that has not described itself
@@ -76,6 +81,7 @@ impl Ledger {
         let counter = match cause {
             Cause::Overload => &self.overload,
             Cause::Closed => &self.closed,
+            Cause::Panic => &self.panic,
             Cause::Undecodable => &self.undecodable,
             Cause::UnknownSensor => &self.unknown_sensor,
             Cause::Invalid => &self.invalid,
@@ -86,15 +92,17 @@ impl Ledger {
     pub(super) fn accounts(&self) -> Accounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (overload, closed) = (read(&self.overload), read(&self.closed));
+        let panic = read(&self.panic);
         let undecodable = read(&self.undecodable);
         let (unknown_sensor, invalid) = (read(&self.unknown_sensor), read(&self.invalid));
         Accounts {
             offered: read(&self.offered),
             emitted: read(&self.emitted),
-            dropped: overload + closed,
+            dropped: overload + closed + panic,
             rejected: undecodable + unknown_sensor + invalid,
             overload,
             closed,
+            panic,
             undecodable,
             unknown_sensor,
             invalid,

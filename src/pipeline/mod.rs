@@ -7,7 +7,7 @@
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
 //! them. Each sensor has a lane of its own at its worker, and lanes are served in turn; [`Options::policy`] says what happens
 //! when a frame finds its sensor's lane full; behind it stages wait for each other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
-//! the number of workers.
+//! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts cold.
 
 mod door;
 mod import;
@@ -24,6 +24,8 @@ mod sensor;
 mod sink;
 mod stages;
 mod status;
+mod survive;
+mod timeline;
 mod vault;
 
 pub use door::{Ingress, Offer, Payload};
@@ -41,6 +43,8 @@ pub use replay::{Replay, Replayed};
 pub use sensor::{Histograms, MAX_PIXELS, Sensor, SensorError};
 pub use sink::{Event, Frame, Outlet, Rejection, Sink, SinkError, SinkReport};
 pub use status::SensorStatus;
+#[cfg(feature = "serve")]
+pub(crate) use timeline::Timeline;
 pub use vault::Vault;
 
 use crate::clock::Monotonic;

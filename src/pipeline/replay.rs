@@ -1,5 +1,6 @@
 //! A source: the measurements of a log, at their own pace, faster, slower, or as fast as they are taken.
 
+use super::timeline::Timeline;
 use super::{Ingress, Offer, Payload};
 use crate::frame::RangeImage;
 use crate::journal::{JournalError, Reader, Topic};
@@ -45,7 +46,8 @@ pub struct Replayed {
 }
 
 impl Replay {
-    /// Offers the log's measurements, with the truth where the log holds it, until it ends or `stop` is set.
+    /// Offers the log's measurements, with the truth where the log holds it, until it ends or `stop` is set. Where the log's
+    /// time goes back by more than 1 s or on by more than 60 s at once, a clock was set, and no time passes.
     ///
     /// # Errors
     /// Where the log cannot be read, is cut, or is damaged; all before that has been offered, and is in `replayed`.
@@ -73,7 +75,7 @@ impl Replay {
     ) -> Result<(), JournalError> {
         let (before, began) = (*replayed, ingress.now_ns());
         let mut truths: HashMap<String, (u64, Arc<RangeImage>)> = HashMap::new();
-        let mut first_ns = None;
+        let mut timeline = Timeline::default();
         for entry in Reader::open(log)? {
             let entry = entry?;
             let Some((topic, sensor_id)) = Topic::parse(&entry.channel.topic) else {
@@ -94,8 +96,7 @@ impl Replay {
                 Topic::Measurement => {}
                 _ => continue,
             }
-            let first_ns = *first_ns.get_or_insert(time_ns);
-            let since_s = time_ns.saturating_sub(first_ns) as f64 * 1e-9 - self.start_s;
+            let since_s = timeline.passed_ns(time_ns) as f64 * 1e-9 - self.start_s;
             if since_s < 0.0 {
                 continue;
             }
@@ -103,7 +104,7 @@ impl Replay {
                 break;
             }
             let intended_ns = match self.rate {
-                rate if rate > 0.0 => began + (since_s / rate * 1e9) as u64,
+                rate if rate > 0.0 => began.saturating_add((since_s / rate * 1e9) as u64),
                 _ => ingress.now_ns(),
             };
             if !ingress.wait_until(intended_ns, stop) {

@@ -2,6 +2,7 @@
 
 use super::ledger::Cause;
 use super::queue::{Policy, Queue};
+use super::survive::survived;
 use super::{Latency, Sensor};
 use crate::frame::{Measurement, RangeImage};
 use crate::recover::Report;
@@ -23,7 +24,7 @@ pub enum Event {
     Described(Arc<Sensor>),
     /// a frame was recovered
     Frame(Arc<Frame>),
-    /// a frame could not be used, or was given up under overload
+    /// a frame could not be used, or was given up
     Rejected(Arc<Rejection>),
 }
 
@@ -91,7 +92,7 @@ pub trait Sink: Send {
     /// Takes one event.
     ///
     /// # Errors
-    /// Where the sink can take no more; it is not called again, and the pipeline goes on without it.
+    /// Where the sink can take no more, which a panic says too; it is not called again, and the pipeline goes on without it.
     fn take(&mut self, event: &Event) -> Result<(), SinkError>;
 
     /// Called where nothing has come for a while.
@@ -199,7 +200,7 @@ fn serve(
     loop {
         let outcome = match events.recv_timeout(IDLE) {
             Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) if failure.is_none() => sink.idle(),
+            Err(RecvTimeoutError::Timeout) if failure.is_none() => unless_panicked(|| sink.idle()),
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(_) if failure.is_some() => {
                 lost += 1;
@@ -207,7 +208,7 @@ fn serve(
             }
             Ok(event) => {
                 taken += 1;
-                sink.take(&event)
+                unless_panicked(|| sink.take(&event))
             }
         };
         if let Err(error) = outcome {
@@ -221,7 +222,7 @@ fn serve(
         }
     }
     if failure.is_none() {
-        failure = sink.finish().err();
+        failure = unless_panicked(|| sink.finish()).err();
     }
     SinkReport {
         name,
@@ -229,6 +230,11 @@ fn serve(
         lost: lost + dropped.load(Ordering::Relaxed),
         failure,
     }
+}
+
+/// A sink that panics has failed; its thread goes on, as the pipeline would wait for it.
+fn unless_panicked(call: impl FnOnce() -> Result<(), SinkError>) -> Result<(), SinkError> {
+    survived(call).unwrap_or_else(|panic| Err(panic.into()))
 }
 
 /// An error and what caused it.

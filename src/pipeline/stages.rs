@@ -5,12 +5,14 @@ use super::lanes::{Lanes, Turns};
 use super::latency::{Clockwork, Latency};
 use super::ledger::{Account, Cause};
 use super::sink::{Event, Frame, Rejection, Sinks};
+use super::survive::survived;
 use super::vault::{EVERY_NS, Vault};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
 
 /// What a worker is given.
 pub(super) enum Work {
@@ -28,6 +30,31 @@ pub(super) struct Job {
     pub(super) truth: Option<Arc<RangeImage>>,
     pub(super) origin: u64,
     pub(super) times: Times,
+}
+
+impl Job {
+    /// Gives the frame up, and says why.
+    pub(super) fn lose(&self, cause: Cause, reason: &dyn Display, sinks: &Sinks) {
+        self.account.lose(cause);
+        let (id, sequence) = (&self.sensor.id, self.measurement.sequence);
+        let rejection = Rejection::of_frame(id, sequence, cause, reason);
+        sinks.send(&Event::Rejected(Arc::new(Rejection {
+            origin: self.origin,
+            ..rejection
+        })));
+    }
+
+    /// The same where it panicked.
+    fn lose_by_panic(&self, reason: &str, sinks: &Sinks) {
+        let (sensor, sequence) = (&*self.sensor.id, self.measurement.sequence);
+        tracing::error!(
+            sensor,
+            sequence,
+            reason,
+            "a frame was lost; its sensor starts cold"
+        );
+        self.lose(Cause::Panic, &reason, sinks);
+    }
 }
 
 /// Moments of a frame, ns of the pipeline's clock.
@@ -72,6 +99,7 @@ pub(super) struct Worker {
 pub(super) struct Track {
     sensor: Arc<Sensor>,
     tracker: Tracker<Monotonic>,
+    /// poisoned where rendering panicked: then the whole track is given up
     renderer: Arc<Mutex<Renderer>>,
     /// when its last checkpoint was made, ns of the pipeline's clock
     kept: u64,
@@ -93,10 +121,8 @@ impl Worker {
                 }
             };
             job.times.latency.recover_wait_ns = job.times.mark(self.clock.now_ns());
-            let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
-            let _span = tracing::debug_span!("recover", sensor, sequence).entered();
-            match self.recover(&mut tracks, &job) {
-                Ok((estimate, renderer)) => {
+            match survived(|| self.recover(&mut tracks, &job)) {
+                Ok(Ok((estimate, renderer))) => {
                     job.times.latency.recover_ns = job.times.mark(self.clock.now_ns());
                     let id = Arc::clone(&job.sensor.id);
                     let recovered = Recovered::Frame {
@@ -106,14 +132,10 @@ impl Worker {
                     };
                     self.next.push(&id, recovered, |_| {}); // there is room
                 }
-                Err(reason) => {
-                    job.account.lose(Cause::Invalid);
-                    let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
-                    let rejection = Rejection::of_frame(id, sequence, Cause::Invalid, &reason);
-                    self.sinks.send(&Event::Rejected(Arc::new(Rejection {
-                        origin: job.origin,
-                        ..rejection
-                    })));
+                Ok(Err(reason)) => job.lose(Cause::Invalid, &reason, &self.sinks),
+                Err(panic) => {
+                    tracks.remove(&job.sensor.id);
+                    job.lose_by_panic(&panic, &self.sinks);
                 }
             }
         }
@@ -128,8 +150,10 @@ impl Worker {
         tracks: &mut HashMap<Arc<str>, Track>,
         job: &Job,
     ) -> Result<(Estimate, Arc<Mutex<Renderer>>), String> {
+        let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
+        let _span = tracing::debug_span!("recover", sensor, sequence).entered();
         let current = tracks.get(&job.sensor.id);
-        if current.is_none_or(|track| !Arc::ptr_eq(&track.sensor, &job.sensor)) {
+        if current.is_none_or(|track| !track.serves(&job.sensor)) {
             tracks.remove(&job.sensor.id); // a new description starts anew, also where it cannot be used
             let track = self.track(&job.sensor)?;
             let d = &job.sensor.description;
@@ -207,6 +231,13 @@ impl Worker {
     }
 }
 
+impl Track {
+    /// Whether it is of this description, and whole.
+    fn serves(&self, sensor: &Arc<Sensor>) -> bool {
+        Arc::ptr_eq(&self.sensor, sensor) && !self.renderer.is_poisoned()
+    }
+}
+
 /// Codes become images, and images leave.
 pub(super) struct Finisher {
     pub(super) clock: Monotonic,
@@ -221,10 +252,9 @@ impl Finisher {
         let Some(vault) = &self.vault else {
             return;
         };
-        let renderer = track
-            .renderer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let Ok(renderer) = track.renderer.lock() else {
+            return; // it is given up
+        };
         if let Some(checkpoint) = track.tracker.checkpoint(&renderer) {
             vault.keep(&track.sensor.id, checkpoint, true);
         }
@@ -248,15 +278,16 @@ impl Finisher {
                     continue;
                 }
             };
-            let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
-            let _span = tracing::debug_span!("render", sensor, sequence).entered();
+            job.times.latency.render_wait_ns = job.times.mark(self.clock.now_ns());
+            let image =
+                match survived(|| render(&job, &estimate, &renderer)).and_then(|image| image) {
+                    Ok(image) => image,
+                    Err(reason) => {
+                        job.lose_by_panic(&reason, &self.sinks);
+                        continue;
+                    }
+                };
             let times = &mut job.times;
-            times.latency.render_wait_ns = times.mark(self.clock.now_ns());
-            let mut image = RangeImage::default();
-            renderer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .render(&estimate, &job.measurement, &mut image);
             let now = self.clock.now_ns();
             times.latency.render_ns = times.mark(now);
             times.latency.end_to_end_ns = now.saturating_sub(times.intended);
@@ -280,4 +311,20 @@ impl Finisher {
             })));
         }
     }
+}
+
+/// An estimate's image. Where the frame before panicked, this one was solved from it, and is given up with it.
+fn render(
+    job: &Job,
+    estimate: &Estimate,
+    renderer: &Mutex<Renderer>,
+) -> Result<RangeImage, String> {
+    let mut renderer = renderer
+        .lock()
+        .map_err(|_| "expected a whole track, got one of which a frame before panicked")?;
+    let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
+    let _span = tracing::debug_span!("render", sensor, sequence).entered();
+    let mut image = RangeImage::default();
+    renderer.render(estimate, &job.measurement, &mut image);
+    Ok(image)
 }

@@ -3,6 +3,7 @@
 use super::peer::{Peer, PeerError};
 use crate::clock::{Clock, Monotonic};
 use crate::journal::{JournalError, Reader, Topic};
+use crate::pipeline::Timeline;
 use crate::wire::v1::{self, recover_request, recover_response};
 use crate::wire::{self, WireError};
 use std::collections::HashMap;
@@ -119,7 +120,7 @@ fn feed(
     pass: &mut dyn FnMut(v1::RecoverRequest, bool) -> bool,
 ) -> Result<(), ClientError> {
     let began = clock.now_ns();
-    let mut first = None;
+    let mut timeline = Timeline::default();
     for entry in reader {
         let entry = entry?;
         let (kind, frame) = match Topic::parse(&entry.channel.topic) {
@@ -129,11 +130,10 @@ fn feed(
             }
             Some((Topic::Measurement, _)) => {
                 let message = wire::decode_measurement(entry.data)?;
-                let first = *first.get_or_insert(entry.log_time_ns);
-                let since = entry.log_time_ns.saturating_sub(first);
+                let since = timeline.passed_ns(entry.log_time_ns);
                 let mut moment = clock.now_ns();
                 if how.rate > 0.0 {
-                    moment = began + (since as f64 / how.rate) as u64;
+                    moment = began.saturating_add((since as f64 / how.rate) as u64);
                     while !stop.load(Ordering::Relaxed) && clock.now_ns() < moment {
                         let left = moment.saturating_sub(clock.now_ns()).min(20_000_000);
                         std::thread::sleep(Duration::from_nanos(left));

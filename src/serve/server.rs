@@ -79,6 +79,9 @@ pub struct Serving {
     pub checkpoints: Option<PathBuf>,
 }
 
+/// Bytes of a stream that may be on their way unread: with `block`, what else would wait before the pipeline's own lanes.
+const STREAM_WINDOW: u32 = 64 << 10;
+
 /// A server that is listening, not yet serving.
 pub struct Server {
     runtime: tokio::runtime::Runtime,
@@ -210,6 +213,7 @@ fn transport(serving: &Serving) -> Result<tonic::transport::Server, ServeError> 
     let limits = &serving.limits;
     let transport = tonic::transport::Server::builder()
         .max_concurrent_streams(limits.calls)
+        .initial_stream_window_size(STREAM_WINDOW)
         .http2_keepalive_interval(Some(limits.keepalive()))
         .http2_keepalive_timeout(Some(limits.keepalive()));
     match &serving.access.tls {

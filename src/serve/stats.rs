@@ -33,6 +33,7 @@ fn counts(accounts: &Accounts) -> v1::FrameCounts {
         rejected_undecodable: accounts.undecodable,
         rejected_unknown_sensor: accounts.unknown_sensor,
         rejected_invalid: accounts.invalid,
+        dropped_panic: accounts.panic,
     }
 }
 

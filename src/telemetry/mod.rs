@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | `relucent_frames_offered_total` | counter | | frames that sources brought |
 //! | `relucent_frames_emitted_total` | counter | | frames that came out |
-//! | `relucent_frames_dropped_total` | counter | `cause`: `overload`, `closed` | frames given up |
+//! | `relucent_frames_dropped_total` | counter | `cause`: `overload`, `closed`, `panic` | frames given up |
 //! | `relucent_frames_rejected_total` | counter | `cause`: `undecodable`, `unknown_sensor`, `invalid` | frames that could not be used |
 //! | `relucent_descriptions_refused_total` | counter | | descriptions that make no sensor |
 //! | `relucent_starts_total` | counter | `kind`: `cold`, `warm`, `restarted` | how emitted frames began |

@@ -149,7 +149,11 @@ fn accounts(door: &Ingress, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result 
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(number).encode(metric)?;
     }
-    let dropped = [("overload", a.overload), ("closed", a.closed)];
+    let dropped = [
+        ("overload", a.overload),
+        ("closed", a.closed),
+        ("panic", a.panic),
+    ];
     by_cause(encoder, "frames_dropped", "Frames given up", &dropped)?;
     let rejected = [
         ("undecodable", a.undecodable),

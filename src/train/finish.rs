@@ -7,8 +7,9 @@ use super::stream::{RMS_RETURN, Source};
 use super::{TrainError, inputs};
 use crate::prior::{
     Affine, CodeDistribution, Decoder, Encoder, Head, Matrix, Prior, Provenance,
-    RepresentationError, SecondMoments, TokenGrid, dot,
+    RepresentationError, SecondMoments, TokenGrid,
 };
+use crate::simd::dot;
 use faer::{Mat, Side};
 
 /// Principal directions kept: the linear prior's, and those that u is estimated from.

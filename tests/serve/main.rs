@@ -14,4 +14,6 @@ mod overload;
 mod ownership;
 mod process;
 mod python;
+mod relief;
 mod served;
+mod soak;

@@ -201,7 +201,7 @@ fn quiet_log(folder: &Path, frames: u64) {
 }
 
 /// Frames that come out a second where one sensor sends as fast as it can.
-fn capacity(folder: &Path) -> f64 {
+pub(crate) fn capacity(folder: &Path) -> f64 {
     let server = Process::start(&[]); // by default whoever sends waits
     let began = Instant::now();
     let flat_out = Send { rate: 0.0 };

@@ -1,24 +1,31 @@
 //! The command itself: a server that is a process of its own.
 
 use crate::common::record;
-use crate::served::messages;
+use crate::served::{Line, client, messages, one};
 use relucent::serve::{Peer, Send, send};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// `relucent serve`; killed where a test fails.
 pub(crate) struct Process {
     child: Child,
     pub(crate) peer: Peer,
+    /// panics that it has told of
+    panics: Arc<AtomicU64>,
 }
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::listening("127.0.0.1:0", arguments)
+    }
+
+    pub(crate) fn listening(address: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_relucent"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--json"])
+            .args(["serve", "--listen", address, "--json"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -29,8 +36,24 @@ impl Process {
         told.read_line(&mut line).unwrap();
         let address = line.trim().rsplit(' ').next().unwrap();
         let peer = relucent::serve::Address::into(address.parse().expect(&line));
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::stderr()));
-        Self { child, peer }
+        let panics: Arc<AtomicU64> = Arc::default();
+        let seen = Arc::clone(&panics);
+        std::thread::spawn(move || {
+            for line in told.lines().map_while(Result::ok) {
+                seen.fetch_add(u64::from(line.contains("panicked")), Ordering::Relaxed);
+                eprintln!("{line}");
+            }
+        });
+        Self {
+            child,
+            peer,
+            panics,
+        }
+    }
+
+    /// Panics that it has told of.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -142,6 +165,26 @@ fn a_log_that_cannot_be_written_is_told_at_once_and_a_full_disk_does_not_stop_se
     let (well, told) = server.end();
     assert_eq!(told["frames"]["emitted"], 60);
     assert!(!well, "the log is not whole, and the exit code says so");
+}
+
+#[test]
+fn a_sensor_may_describe_itself_as_often_as_it_likes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let (description, measurements) = one(2);
+    let pixels = description.rows * description.cols * description.pattern_sets.len() as u32;
+    let room = format!("[serve]\npattern_pixels = {}\n", 4 * pixels); // for those of the frames under way
+    std::fs::write(&config, room).unwrap();
+    let server = Process::start(&["--config", config.to_str().unwrap()]);
+    client(async {
+        let mut client = server.peer.connect().await.unwrap();
+        let mut line = Line::open(&mut client).await;
+        for _ in 0..12 {
+            line.describe(&description).await;
+            line.measure(&measurements[0]).await;
+            line.depth().await;
+        }
+    });
 }
 
 #[test]

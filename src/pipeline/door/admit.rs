@@ -2,7 +2,7 @@
 
 use super::super::latency::Latency;
 use super::super::ledger::{Account, Cause};
-use super::super::sink::{Event, Rejection};
+use super::super::sink::Rejection;
 use super::super::stages::{Job, Times, Work};
 use super::{Door, Known, MAX_SENSORS, Offer, Open, Payload};
 use crate::clock::Clock;
@@ -56,14 +56,8 @@ impl Door {
             let Work::Frame(job) = work else {
                 return; // a frame under another description has taken its place, and starts anew
             };
-            job.account.lose(Cause::Overload);
             let reason = "expected frames no faster than they are recovered, got more; this one was given up";
-            let (id, sequence) = (&job.sensor.id, job.measurement.sequence);
-            let rejection = Rejection::of_frame(id, sequence, Cause::Overload, &reason);
-            open.sinks.send(&Event::Rejected(Arc::new(Rejection {
-                origin: job.origin,
-                ..rejection
-            })));
+            job.lose(Cause::Overload, &reason, &open.sinks);
         });
         Ok(())
     }
