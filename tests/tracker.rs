@@ -369,6 +369,18 @@ fn a_deadline_cuts_a_frame_short_and_says_so() {
         };
         (0..4).map(recover).collect::<Vec<_>>()
     };
+    for got in [-3.0, f64::NAN] {
+        let sensor = sim::describe((64, 64), &prior.knots, 30.0, (2, READINGS), 5).unwrap();
+        let settings = Settings {
+            deadline_ms: got,
+            ..Settings::default()
+        };
+        let refused = Tracker::new(Arc::new(sensor), &prior, settings, Manual::default());
+        assert!(
+            matches!(refused, Err(TrackerError::Deadline { .. })),
+            "{got}"
+        );
+    }
     let free = run(0.0);
     assert_eq!(free, run(1e6));
     let tight = run(6.0);

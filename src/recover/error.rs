@@ -25,6 +25,12 @@ pub enum TrackerError {
         /// its value
         got: f32,
     },
+    /// a deadline that cannot be
+    #[error("expected recover.deadline_ms of at least 0 (0: none), got {got}")]
+    Deadline {
+        /// its value, ms
+        got: f64,
+    },
     /// the prior is for other channels
     #[error("expected range knots at {expected:?} of the last one, as the prior, got {got:?}")]
     Knots {

@@ -110,6 +110,10 @@ impl<C: Clock> Tracker<C> {
         clock: C,
     ) -> Result<Self, TrackerError> {
         settings.refine.check()?;
+        let got = settings.deadline_ms;
+        if !got.is_finite() || got < 0.0 {
+            return Err(TrackerError::Deadline { got });
+        }
         Self::check(&description, &model)?;
         Ok(Self {
             fused: vec![None; description.patterns.len()],
