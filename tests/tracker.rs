@@ -383,7 +383,7 @@ fn a_deadline_cuts_a_frame_short_and_says_so() {
     }
     let free = run(0.0);
     assert_eq!(free, run(1e6));
-    let tight = run(6.0);
+    let tight = run(4.0);
     for ((start, stop, iterations, cost), free) in tight.iter().zip(&free) {
         assert_eq!(*stop, StopReason::Deadline);
         assert!(*iterations <= 1 && *cost >= free.3);

@@ -20,7 +20,8 @@ pub(super) struct Deadline<'a> {
     /// the clock and when it is late; `None` where nothing presses
     due: Option<(&'a dyn Clock, u64)>,
     reserve: Reserve,
-    last_ns: Cell<u64>,
+    /// when the last step began; none before the first
+    last_ns: Cell<Option<u64>>,
     longest_ns: Cell<u64>,
 }
 
@@ -31,7 +32,7 @@ impl<'a> Deadline<'a> {
         Self {
             due: (after_ns > 0).then(|| (clock, began.saturating_add(after_ns))),
             reserve,
-            last_ns: Cell::new(clock.now_ns()),
+            last_ns: Cell::new(None),
             longest_ns: Cell::new(0),
         }
     }
@@ -42,7 +43,8 @@ impl<'a> Deadline<'a> {
             return false;
         };
         let now = clock.now_ns();
-        let step = now.saturating_sub(self.last_ns.replace(now));
+        let last = self.last_ns.replace(Some(now));
+        let step = last.map_or(0, |last| now.saturating_sub(last));
         self.longest_ns.set(self.longest_ns.get().max(step));
         let step = self.reserve.step_ns.max(self.longest_ns.get());
         now.saturating_add(step)
@@ -56,7 +58,8 @@ impl<'a> Deadline<'a> {
             return self.reserve;
         };
         let faded = |ns: u64| ns - ns / FORGETS;
-        let tail = clock.now_ns().saturating_sub(self.last_ns.get());
+        let last = self.last_ns.get();
+        let tail = last.map_or(0, |last| clock.now_ns().saturating_sub(last));
         Reserve {
             step_ns: self.longest_ns.get().max(faded(self.reserve.step_ns)),
             tail_ns: tail.max(faded(self.reserve.tail_ns)),
