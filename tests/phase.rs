@@ -9,7 +9,7 @@ use relucent::metrics::RangeErrors;
 use relucent::prior::Prior;
 use relucent::recover::{MeasurementError, Refine, Settings, Tracker};
 use relucent::sensing::{Data, Mask, Pattern, SensorDescription};
-use relucent::sim::{self, Split};
+use relucent::sim::{self, Sampling, Split};
 use std::sync::Arc;
 
 fn tracker(prior: &Prior, sensor: &SensorDescription, data: Data) -> Tracker<Manual> {
@@ -43,7 +43,9 @@ fn frame(sensor: &SensorDescription, scene: u64) -> (RangeImage, Measurement) {
 #[test]
 fn most_frames_come_back_nearly_as_well_without_signs() {
     let prior = Prior::embedded().unwrap();
-    let sensor = sim::describe((64, 64), &prior.knots, 30.0, (1, 410), 1).unwrap();
+    let sampling = Sampling::for_data(Data::Magnitudes);
+    let sensor =
+        sim::describe_sampled(sampling, (64, 64), &prior.knots, 30.0, (1, 410), 1).unwrap();
     let mut signed = tracker(&prior, &sensor, Data::Linear);
     let mut unsigned = tracker(&prior, &sensor, Data::Magnitudes);
     let mut ratios = vec![];

@@ -88,7 +88,10 @@ fn starts_cold_goes_on_warm_and_repeats_itself() {
 #[test]
 fn missing_readings_are_left_out() {
     let prior = Prior::embedded().unwrap();
-    let sensor = Arc::clone(tracker(&prior).description());
+    let (grid, shown) = ((64, 64), (1, READINGS));
+    let sampling = sim::Sampling::Scrambled; // where one reading tells as much as another
+    let sensor = sim::describe_sampled(sampling, grid, &prior.knots, 30.0, shown, 5).unwrap();
+    let sensor = Arc::new(sensor);
     let settings = Settings {
         refine: Refine::NONE, // of x₀
         ..Settings::default()
@@ -384,9 +387,10 @@ fn a_deadline_cuts_a_frame_short_and_says_so() {
     let free = run(0.0);
     assert_eq!(free, run(1e6));
     let tight = run(4.0);
-    for ((start, stop, iterations, cost), free) in tight.iter().zip(&free) {
+    assert!(tight[0].3 >= free[0].3); // later frames come after other ones
+    for ((start, stop, iterations, _), free) in tight.iter().zip(&free) {
         assert_eq!(*stop, StopReason::Deadline);
-        assert!(*iterations <= 1 && *cost >= free.3);
+        assert!(*iterations <= 1);
         assert_eq!(start, &free.0);
     }
 }

@@ -44,7 +44,9 @@ impl Extent {
         };
         let basins = match self.sequences {
             0 => None,
-            count => Some(eval::basins(prior, count, 60, 0.05, &mut || bar.inc(1))?),
+            count => Some(eval::basins(prior, options, count, 60, 0.05, &mut || {
+                bar.inc(1);
+            })?),
         };
         let uncertainty = match self.uncertainty_frames {
             0 => vec![],

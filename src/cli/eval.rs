@@ -12,7 +12,7 @@ use relucent::eval::{self, ALL_SCENES, Comparison, Logged, MethodRow, Options, P
 use relucent::pipeline;
 use relucent::prior::Prior;
 use relucent::recover::Settings;
-use relucent::sim::Split;
+use relucent::sim::{Sampling, Split};
 use std::path::PathBuf;
 
 /// Methods by which a page shows examples.
@@ -41,6 +41,10 @@ pub(crate) struct Eval {
     /// Sequences of 60 frames whose warm frames are held against a start from the true frame's code; 0 = none
     #[arg(long, default_value_t = 20)]
     sequences: usize,
+    /// Which Hadamard patterns are shown: variable-density (coarse ones more often) or scrambled
+    /// [default: variable-density, of magnitudes scrambled]
+    #[arg(long)]
+    sampling: Option<Sampling>,
     /// Seed of patterns and noise
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -95,6 +99,7 @@ impl Eval {
             frames: self.frames,
             ratios: self.ratios.clone(),
             noise: self.noise,
+            sampling: self.sampling,
             seed: self.seed,
             settings: config.recover,
             ..Options::default()

@@ -2,7 +2,7 @@
 
 use relucent::pipeline::Exposure;
 use relucent::sensing::Data;
-use relucent::sim::Imperfections;
+use relucent::sim::{Imperfections, Sampling};
 
 /// The virtual sensor.
 #[derive(clap::Args, Debug)]
@@ -16,6 +16,10 @@ pub(crate) struct ExposureArguments {
     /// Pattern sets shown in turn
     #[arg(long, default_value_t = 8)]
     sets: usize,
+    /// Which Hadamard patterns they hold: variable-density (coarse ones more often) or scrambled
+    /// [default: variable-density, of magnitudes scrambled]
+    #[arg(long)]
+    sampling: Option<Sampling>,
     /// Standard deviation of a reading's noise over the first frame's mean |y|
     #[arg(long, default_value_t = 0.005)]
     noise: f32,
@@ -41,6 +45,7 @@ impl ExposureArguments {
         Exposure {
             ratio: self.ratio,
             sets: self.sets,
+            sampling: self.sampling,
             noise: self.noise,
             data: match self.magnitudes {
                 true => Data::Magnitudes,

@@ -6,7 +6,7 @@ use super::table;
 use indicatif::ProgressBar;
 use relucent::eval::{self, Contender, ObstacleRow, Options};
 use relucent::recover::Settings;
-use relucent::sim::{ObstacleKind, Split};
+use relucent::sim::{ObstacleKind, Sampling, Split};
 
 /// Measure how many obstacles are found that no prior was trained on, and how many are seen where there are none.
 ///
@@ -28,6 +28,9 @@ pub(crate) struct Obstacles {
     /// Standard deviation of the noise over the mean |y|
     #[arg(long, default_value_t = 0.005)]
     noise: f32,
+    /// Which Hadamard patterns are shown: variable-density (coarse ones more often) or scrambled [default: variable-density]
+    #[arg(long)]
+    sampling: Option<Sampling>,
     /// Methods, by the names that eval knows
     #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,tv", value_parser = method)]
     methods: Vec<(String, Settings)>,
@@ -55,6 +58,7 @@ impl Obstacles {
             lead_in: self.lead_in,
             ratios: self.ratios.clone(),
             noise: self.noise,
+            sampling: self.sampling,
             ..Options::default()
         };
         let contenders = self.methods.iter();

@@ -1,6 +1,6 @@
 //! Does tracking end in the right basin? Held against a start that knows the truth.
 
-use super::EvalError;
+use super::{EvalError, Options};
 use crate::clock::Monotonic;
 use crate::frame::{Knots, Measurement, RangeImage};
 use crate::metrics::median;
@@ -28,26 +28,20 @@ pub struct Basins {
     pub cost_ratio_max: f64,
 }
 
-/// Tracks `sequences` held-out sequences of `frames` frames at m/n = `ratio`, eight pattern sets in turn at 30 Hz, noise
-/// 0.5 % of the mean |y|; at each warm frame the same problem is solved again from the encoder's code of the true frame.
+/// Tracks `sequences` held-out sequences of `frames` frames at m/n = `ratio`, pattern sets in turn as the options say, at 30 Hz,
+/// noise 0.5 % of the mean |y|; at each warm frame the same problem is solved again from the encoder's code of the true frame.
 ///
 /// # Errors
 /// Where the prior makes no sensor.
 pub fn basins(
     prior: &Prior,
+    options: &Options,
     sequences: usize,
     frames: usize,
     ratio: f64,
     progress: &mut dyn FnMut(),
 ) -> Result<Basins, EvalError> {
-    let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
-    let description = Arc::new(sim::describe(
-        (prior.rows, prior.cols),
-        &prior.knots,
-        sim::MAX_RANGE,
-        (8, readings),
-        1,
-    )?);
+    let description = Arc::new(options.sensor(prior, ratio)?);
     let knots = Knots::new(description.knots.metres().to_vec())?;
     let rays = sim::rays(prior.rows, prior.cols);
     let mut tracker = Tracker::new(

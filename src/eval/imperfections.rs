@@ -1,7 +1,7 @@
 //! What imperfect sensors cost, each imperfection alone.
 
 use super::recovery::paired;
-use super::{EvalError, Options};
+use super::{EvalError, Options, options};
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::{RangeErrors, RangeSummary};
@@ -112,15 +112,14 @@ pub fn imperfections(
 ) -> Result<Vec<ImperfectionRow>, EvalError> {
     let mut rows = vec![];
     for &ratio in &options.ratios {
-        let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
         let mut perfect: Option<Judged> = None;
         for faulty in sensors(options.rate_hz) {
-            let tracked = track(prior, options, readings, faulty, progress)?;
+            let tracked = track(prior, options, ratio, faulty, progress)?;
             let perfect = perfect.get_or_insert_with(|| tracked.recovered.clone());
             let mut row = |imperfection: String, judged: &Judged| {
                 rows.push(ImperfectionRow {
                     ratio,
-                    readings,
+                    readings: options::readings(prior, ratio),
                     imperfection,
                     tracked: judged.errors.summary(),
                     perfect: perfect.errors.summary(),
@@ -171,7 +170,7 @@ struct Tracked {
 fn track(
     prior: &Prior,
     options: &Options,
-    readings: usize,
+    ratio: f64,
     faulty: Faulty,
     progress: &mut dyn FnMut(),
 ) -> Result<Tracked, EvalError> {
@@ -180,9 +179,7 @@ fn track(
         turned,
         ..
     } = faulty;
-    let grid = (prior.rows, prior.cols);
-    let shown = (options.sets, readings);
-    let description = sim::describe(grid, &prior.knots, sim::MAX_RANGE, shown, options.seed)?;
+    let description = options.sensor(prior, ratio)?;
     let noise = sim::Noise::Share(options.noise);
     let sensor = VirtualSensor::imperfect(description, noise, imperfections)?;
     let mut tracker = Tracker::new(

@@ -1,7 +1,7 @@
 //! Are obstacles found that no prior was trained on, and are any seen where there are none?
 
 use super::found::{false_obstacles, found};
-use super::{EvalError, Options};
+use super::{EvalError, Options, options};
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
@@ -92,14 +92,8 @@ pub fn obstacles(
     }
     let mut rows = vec![];
     for &ratio in &options.ratios {
-        let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
-        let description = Arc::new(sim::describe(
-            (prior.rows, prior.cols),
-            &prior.knots,
-            sim::MAX_RANGE,
-            (options.sets, readings),
-            options.seed,
-        )?);
+        let readings = options::readings(prior, ratio);
+        let description = Arc::new(options.sensor(prior, ratio)?);
         let mut recovers = contenders
             .iter()
             .map(|contender| (contender.make)(Arc::clone(&description)))

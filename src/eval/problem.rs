@@ -1,10 +1,11 @@
 //! Inverse problems that one prior solves: what is recovered from what.
 
-use super::{EvalError, Options};
+use super::EvalError;
+use super::options::{Options, readings};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
-use crate::sensing::{Blocks, Data, Fourier, Hadamard, Mask, Operator, Pattern, SensorDescription};
-use crate::sim::{self, SensorError};
+use crate::sensing::{Blocks, Data, Fourier, Mask, Operator, Pattern, SensorDescription};
+use crate::sim::{self, Sampling, SensorError};
 use rand_chacha::ChaCha8Rng;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -18,7 +19,7 @@ const NOISE_LEVELS: [f32; 3] = [0.05, 0.1, 0.2];
 /// What is recovered from what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Problem {
-    /// the image from random Hadamard patterns
+    /// the image from Hadamard patterns
     #[default]
     CompressedSensing,
     /// the image from single pixels of it, at random
@@ -29,7 +30,7 @@ pub enum Problem {
     Denoising,
     /// the image from Fourier coefficients, at random and denser near the zero frequency
     Fourier,
-    /// the image from the magnitudes of what random Hadamard patterns read
+    /// the image from the magnitudes of what Hadamard patterns read
     PhaseRetrieval,
 }
 
@@ -81,10 +82,9 @@ impl Problem {
     pub(super) fn cases(self, prior: &Prior, options: &Options) -> Vec<Case> {
         let noise = Noise::OfReadings(options.noise);
         let by_ratio = |shown: fn(usize) -> Shown| {
-            let readings = |ratio: &f64| ((prior.pixels() as f64 * ratio).round() as usize).max(1);
             let cases = options.ratios.iter().map(|ratio| Case {
                 fraction: *ratio,
-                shown: shown(readings(ratio)),
+                shown: shown(readings(prior, *ratio)),
                 noise,
                 data: match self {
                     Self::PhaseRetrieval => Data::Magnitudes,
@@ -212,11 +212,12 @@ impl Case {
             Shown::Blocks(_) | Shown::All => 1,
             _ => options.sets as u64,
         };
+        let sampling = options.sampling.unwrap_or(Sampling::for_data(self.data));
         let pattern = |set: u64| -> Result<Pattern, EvalError> {
             let seed = options.seed.wrapping_add(set);
             Ok(match self.shown {
                 Shown::Hadamard(readings) => {
-                    let patterns = Hadamard::random(pixels, readings, seed);
+                    let patterns = sampling.patterns((rows, cols), readings, seed);
                     Pattern::Hadamard(patterns.map_err(SensorError::from)?)
                 }
                 Shown::Pixels(readings) => Pattern::Mask(Mask::random(pixels, readings, seed)?),

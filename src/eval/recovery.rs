@@ -1,6 +1,6 @@
 //! Recovery of x₀ against the number of measurements, cold and tracked, the error modelled and not.
 
-use super::{EvalError, Options};
+use super::{EvalError, Options, options};
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::{RangeErrors, RangeSummary, median};
@@ -72,15 +72,7 @@ fn row(
     ratio: f64,
     progress: &mut dyn FnMut(),
 ) -> Result<Row, EvalError> {
-    let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
-    let grid = (prior.rows, prior.cols);
-    let description = Arc::new(sim::describe(
-        grid,
-        &prior.knots,
-        sim::MAX_RANGE,
-        (options.sets, readings),
-        options.seed,
-    )?);
+    let description = Arc::new(options.sensor(prior, ratio)?);
     let method = |settings: Settings| -> Result<Method, EvalError> {
         let tracker = Tracker::new(
             Arc::clone(&description),
@@ -131,7 +123,7 @@ fn row(
     }
     Ok(Row {
         ratio,
-        readings,
+        readings: options::readings(prior, ratio),
         gain_over_white_m: paired(&white.each, &cold.each),
         gain_of_tracking_m: paired(&cold.each, &tracked.each),
         warm_iterations_p50: median(iterations).unwrap_or(f64::NAN),

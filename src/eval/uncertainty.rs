@@ -137,12 +137,11 @@ struct Bench {
 
 impl Bench {
     fn new(prior: &Prior, options: &Options, ratio: f64) -> Result<Self, EvalError> {
-        let readings = ((prior.pixels() as f64 * ratio).round() as usize).max(1);
-        let describe = |seed| {
-            let (grid, sets) = ((prior.rows, prior.cols), (options.sets, readings));
-            sim::describe(grid, &prior.knots, sim::MAX_RANGE, sets, seed)
+        let sensor = Arc::new(options.sensor(prior, ratio)?);
+        let other = Options {
+            seed: options.seed + OTHER_PATTERNS,
+            ..options.clone()
         };
-        let sensor = Arc::new(describe(options.seed)?);
         let tracker = |sigma_block| {
             let settings = Settings {
                 sigma_block,
@@ -153,7 +152,7 @@ impl Bench {
         Ok(Self {
             tracker: tracker(options.settings.sigma_block.max(1))?,
             plain: tracker(0)?,
-            other: describe(options.seed + OTHER_PATTERNS)?,
+            other: other.sensor(prior, ratio)?,
             sensor,
             coverage: Coverage::default(),
             costs_ms: vec![],

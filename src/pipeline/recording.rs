@@ -6,7 +6,7 @@ use crate::frame::{Geometry, Measurement, RangeImage};
 use crate::journal::{JournalError, Topic, Writer};
 use crate::prior::Prior;
 use crate::sensing::{Data, Operator};
-use crate::sim::{self, DetectorError, Imperfections, Noise, SensorError, VirtualSensor};
+use crate::sim::{self, DetectorError, Imperfections, Noise, Sampling, SensorError, VirtualSensor};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Exposure {
     pub ratio: f64,
     /// pattern sets shown in turn, ≥ 1
     pub sets: usize,
+    /// how their patterns are drawn; `None`: as suits `data`
+    pub sampling: Option<Sampling>,
     /// standard deviation of a reading's noise over the first frame's mean |y|
     pub noise: f32,
     /// what readings tell
@@ -35,6 +37,7 @@ impl Default for Exposure {
         Self {
             ratio: 0.05,
             sets: 8,
+            sampling: None,
             noise: 0.005,
             data: Data::Linear,
             imperfections: Imperfections::default(),
@@ -109,7 +112,11 @@ impl VirtualStream {
         let readings = ((prior.pixels() as f64 * exposure.ratio).round() as usize).max(1);
         let grid = (prior.rows, prior.cols);
         let shown = (exposure.sets, readings);
-        let mut description = sim::describe(grid, &prior.knots, max_range, shown, exposure.seed)?;
+        let sampling = exposure.sampling;
+        let sampling = sampling.unwrap_or(Sampling::for_data(exposure.data));
+        let seed = exposure.seed;
+        let mut description =
+            sim::describe_sampled(sampling, grid, &prior.knots, max_range, shown, seed)?;
         let exact = VirtualSensor::new(description.clone(), Noise::None, 0.0)?;
         let mut rng = ChaCha8Rng::seed_from_u64(exposure.seed);
         let y = exact.measure(first, 0, &mut rng)?.y;

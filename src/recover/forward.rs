@@ -105,8 +105,9 @@ mod tests {
         for (got, expected) in measured.iter().zip(expected) {
             assert!((got - expected).abs() < 1e-3 * size, "{got} {expected}");
         }
-        assert_eq!(measured.len(), 240);
-        assert!(forward.active() > 64 && forward.weights_read() > 240 * forward.active());
+        let rows = measured.len();
+        assert!(rows == readings.y.len() && (200..=240).contains(&rows)); // of 240, those in which images differ
+        assert!(forward.active() > 64 && forward.weights_read() > rows * forward.active());
         assert!(Forward::new(&sensor, model, 1, 1e-4).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Hadamard patterns by the fast Walsh–Hadamard transform.
 
-use super::Operator;
+use super::{MAX_PIXELS, Operator};
 use crate::simd::kernel;
 use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -60,9 +60,7 @@ impl Hadamard {
     /// Where `permutation` is none, or `rows` are not distinct rows of the transform with row 0 among them.
     pub fn new(permutation: Vec<u32>, rows: Vec<u32>) -> Result<Self, HadamardError> {
         let pixels = permutation.len();
-        if pixels == 0 || pixels > 1 << 24 {
-            return Err(HadamardError::Pixels { got: pixels });
-        }
+        Self::check_pixels(pixels)?;
         let padded = pixels.next_power_of_two();
         if let Some((index, value)) = first_repeated(&permutation, pixels) {
             return Err(HadamardError::Permutation {
@@ -88,14 +86,13 @@ impl Hadamard {
         })
     }
 
-    /// Row 0 and `readings − 1` other rows at random, under a random permutation of `pixels` pixels.
+    /// Row 0 and `readings − 1` other rows at random, all as likely, under a random permutation of `pixels` pixels: a scrambled
+    /// Hadamard ensemble.
     ///
     /// # Errors
     /// Where `pixels` is 0 or too large, or `readings` is 0. More readings than rows exist give every row.
     pub fn random(pixels: usize, readings: usize, seed: u64) -> Result<Self, HadamardError> {
-        if pixels == 0 || pixels > 1 << 24 {
-            return Err(HadamardError::Pixels { got: pixels });
-        }
+        Self::check_pixels(pixels)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut permutation: Vec<u32> = (0..pixels as u32).collect();
         permutation.shuffle(&mut rng);
@@ -107,6 +104,13 @@ impl Hadamard {
         rows.extend((readings > 0).then_some(0));
         rows.extend(others);
         Self::new(permutation, rows)
+    }
+
+    pub(super) fn check_pixels(pixels: usize) -> Result<(), HadamardError> {
+        match pixels {
+            1..=MAX_PIXELS => Ok(()),
+            _ => Err(HadamardError::Pixels { got: pixels }),
+        }
     }
 
     /// The permutation of the pixels, (n).

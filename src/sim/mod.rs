@@ -13,6 +13,7 @@ mod linear;
 mod obstacle;
 mod population;
 mod rays;
+mod sampling;
 mod scene;
 mod sensor;
 mod shape;
@@ -25,8 +26,9 @@ pub use imperfections::{Drift, Imperfections};
 pub use obstacle::{LEAST_PIXELS, NEARER, Obstacle, ObstacleKind, UnknownObstacle, with_obstacle};
 pub use population::{FIELD_OF_VIEW, MAX_RANGE, Split, frame, held_out, rays, scene};
 pub use rays::Rays;
+pub use sampling::{Sampling, UnknownSampling};
 pub use scene::Scene;
-pub use sensor::{SensorError, describe, measure, readings};
+pub use sensor::{SensorError, describe, describe_sampled, measure, readings};
 
 mod detector;
 mod photons;

@@ -1,7 +1,8 @@
 //! The virtual sensor: what a compressive sensor would have read of an image.
 
+use super::Sampling;
 use crate::frame::{Knots, KnotsError, Measurement, RangeImage};
-use crate::sensing::{Data, Hadamard, HadamardError, Operator, Pattern, SensorDescription};
+use crate::sensing::{Data, HadamardError, Operator, Pattern, SensorDescription};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -19,12 +20,34 @@ pub enum SensorError {
     Knots(#[from] KnotsError),
 }
 
-/// A sensor with `sets` random Hadamard pattern sets of `readings` patterns each; N₀ = I, so that a frame's gain is the
-/// variance of a reading's noise.
+/// A sensor with `sets` random Hadamard pattern sets of `readings` patterns each, coarse patterns more often than fine ones;
+/// N₀ = I, so that a frame's gain is the variance of a reading's noise.
 ///
 /// # Errors
 /// Where there are no pixels or no readings, or `relative_knots` times `max_range` (m) are no knots.
 pub fn describe(
+    grid: (usize, usize),
+    relative_knots: &[f32],
+    max_range: f32,
+    shown: (usize, usize),
+    seed: u64,
+) -> Result<SensorDescription, SensorError> {
+    describe_sampled(
+        Sampling::default(),
+        grid,
+        relative_knots,
+        max_range,
+        shown,
+        seed,
+    )
+}
+
+/// [`describe`] of patterns that are drawn as `sampling` says.
+///
+/// # Errors
+/// As [`describe`].
+pub fn describe_sampled(
+    sampling: Sampling,
     (rows, cols): (usize, usize),
     relative_knots: &[f32],
     max_range: f32,
@@ -34,7 +57,8 @@ pub fn describe(
     let knots = Knots::new(relative_knots.iter().map(|k| k * max_range).collect())?;
     let channels = knots.channels();
     let patterns = (0..sets as u64).map(|set| {
-        Hadamard::random(rows * cols, readings, seed.wrapping_add(set)).map(Pattern::Hadamard)
+        let patterns = sampling.patterns((rows, cols), readings, seed.wrapping_add(set));
+        patterns.map(Pattern::Hadamard)
     });
     Ok(SensorDescription {
         rows,
