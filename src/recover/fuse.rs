@@ -20,16 +20,20 @@ pub(super) struct Fused {
     flat: Vec<f32>,
     /// covariance that the rest puts on the readings
     pub(super) spread: Spread,
+    /// share of the rest's variance that the readings see, where rows are orthonormal
+    pub(super) seen: f32,
 }
 
 impl Fused {
     pub(super) fn new(model: &Model, operator: &dyn Operator) -> Self {
         let mut patterns = Patterns::new(operator);
+        let spread = model.rest.spread(operator);
         Self {
+            seen: (spread.total() / model.rest.variance.iter().sum::<f32>()).min(1.0),
             matrix: patterns.columns([&model.head, &model.error]),
             offset: patterns.image(&model.offset()),
             flat: patterns.image(&vec![1.0; operator.shape().1]),
-            spread: model.rest.spread(operator),
+            spread,
         }
     }
 

@@ -167,24 +167,19 @@ impl Renderer {
         let (knots, s_min) = (&self.description.knots, self.description.s_min);
         knots.read_out(&image, s_min, frame);
         frame.range_sigma.clear();
-        self.sigma(estimate, &first.trust, pattern.shape(), frame);
+        self.sigma(estimate, &first.trust, frame);
         self.state.x = image;
     }
 
     /// σ of a frame that was read out, where it was asked for.
-    fn sigma(
-        &self,
-        estimate: &Estimate,
-        trust: &[f32],
-        (readings, pixels): (usize, usize),
-        frame: &mut RangeImage,
-    ) {
+    fn sigma(&self, estimate: &Estimate, trust: &[f32], frame: &mut RangeImage) {
         let (
             Some(sampler),
             Source::Latent {
                 state,
                 draws,
                 error_scale,
+                seen,
                 ..
             },
         ) = (&self.sampler, &estimate.source)
@@ -199,7 +194,7 @@ impl Renderer {
             rest: (*error_scale, &self.variance),
             trust,
             x: &self.state.x,
-            fraction: readings as f32 / pixels as f32,
+            seen: *seen,
         };
         let knots = &self.description.knots;
         sampler.sigma(&evidence, knots, self.settings.sigma_raw, frame);

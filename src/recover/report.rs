@@ -169,6 +169,8 @@ pub enum Source {
         error_scale: f32,
         /// draws of v − v̂ from the posterior, (any × k + q), flattened; empty where no σ was asked for
         draws: Vec<f32>,
+        /// share of the rest's variance that the readings see
+        seen: f32,
     },
     /// the image itself, (J·n)
     Image(Vec<f32>),

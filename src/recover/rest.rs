@@ -30,6 +30,19 @@ pub(super) enum Spread {
     Apart(Vec<f32>),
 }
 
+impl Spread {
+    /// Sum of the variances that the rest puts on the readings.
+    pub(super) fn total(&self) -> f32 {
+        match self {
+            Self::Apart(energy) => energy.iter().sum(),
+            Self::Together(covariance) => {
+                let diagonal = |m: &Mat<f32>| (0..m.nrows()).map(|i| m[(i, i)]).sum::<f32>();
+                covariance.iter().map(diagonal).sum()
+            }
+        }
+    }
+}
+
 impl Rest {
     /// Of variance ψ, (J·n), with the correlation between neighbours of each channel, in images of `cols` columns.
     ///

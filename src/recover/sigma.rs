@@ -17,38 +17,40 @@ const AROUND: [f32; 2] = [0.25, 0.3];
 const RELATIVE: f32 = 7.5e-4;
 /// Least variance, over κ_J².
 const LEAST: f32 = 1e-7;
-/// m/n at which variances are as weighed, and the power of it that they fall with.
-const AT: (f32, f32) = (0.02, 0.3);
+/// Share s of the rest that readings see at which variances are as weighed, and the power of it that they fall with.
+const AT: (f32, f32) = (0.02, 0.4);
+/// Power of 1 − s that they fall with besides, and the least that counts.
+const UNSEEN: (f32, f32) = (2.0, 0.05);
 /// Least return of a pair that a range is read from, at the return that the prior knows.
 const LEAST_RETURN: f32 = 0.02;
 
 /// σ before and after calibration, over κ_J: what `relucent eval --calibrate` printed for the default method on tuning scenes,
-/// tracked, at m/n of 1, 2, 5 and 10 % together. Straight lines between in logarithms.
+/// tracked, at m/n of 1, 2, 5, 10 and 25 % together. Straight lines between in logarithms.
 const CALIBRATION: [(f32, f32); 24] = [
-    (0.00234, 0.00147),
-    (0.00326, 0.00259),
-    (0.00407, 0.00379),
-    (0.00486, 0.00516),
-    (0.00563, 0.00615),
-    (0.00641, 0.00708),
-    (0.00721, 0.00805),
-    (0.00800, 0.00890),
-    (0.00881, 0.00966),
-    (0.00963, 0.01029),
-    (0.01053, 0.01151),
-    (0.01149, 0.01277),
-    (0.01259, 0.01426),
-    (0.01385, 0.01561),
-    (0.01528, 0.01698),
-    (0.01702, 0.01957),
-    (0.01921, 0.02239),
-    (0.02206, 0.02675),
-    (0.02593, 0.03194),
-    (0.03143, 0.03727),
-    (0.03966, 0.04690),
-    (0.05270, 0.05901),
-    (0.07714, 0.07528),
-    (0.13720, 0.08911),
+    (0.00093, 0.00088),
+    (0.00140, 0.00155),
+    (0.00180, 0.00219),
+    (0.00220, 0.00298),
+    (0.00258, 0.00375),
+    (0.00296, 0.00437),
+    (0.00336, 0.00501),
+    (0.00378, 0.00596),
+    (0.00426, 0.00692),
+    (0.00478, 0.00780),
+    (0.00535, 0.00871),
+    (0.00597, 0.00936),
+    (0.00664, 0.01086),
+    (0.00743, 0.01194),
+    (0.00828, 0.01364),
+    (0.00935, 0.01533),
+    (0.01060, 0.01750),
+    (0.01224, 0.02026),
+    (0.01441, 0.02362),
+    (0.01746, 0.03002),
+    (0.02210, 0.03796),
+    (0.02951, 0.04602),
+    (0.04284, 0.06016),
+    (0.07545, 0.09482),
 ];
 
 /// Makes the variances of the images of a model's states, at one pixel of each block.
@@ -72,8 +74,8 @@ pub(super) struct Evidence<'a> {
     pub(super) trust: &'a [f32],
     /// the image, at the return that the prior knows, (J·n)
     pub(super) x: &'a [f32],
-    /// m/n
-    pub(super) fraction: f32,
+    /// share of the rest's variance that the readings see
+    pub(super) seen: f32,
 }
 
 impl Sampler {
@@ -112,8 +114,8 @@ impl Sampler {
         raw: bool,
         frame: &mut RangeImage,
     ) {
-        let (at, power) = AT;
-        let level = (evidence.fraction / at).powf(-power);
+        let unseen = (1.0 - evidence.seen).max(UNSEEN.1).powf(UNSEEN.0);
+        let level = unseen * (evidence.seen / AT.0).powf(-AT.1);
         let (rows, cols) = self.grid;
         let mut sigma = std::mem::take(&mut frame.range_sigma);
         sigma.clear();
@@ -224,7 +226,7 @@ mod tests {
             rest: (1.0, &[0.02; 72]),
             trust: &[1.0; 24],
             x: &x,
-            fraction: 0.02,
+            seen: 0.02,
         };
         sampler.sigma(&evidence, &knots, true, &mut frame);
         let sigma = &frame.range_sigma;

@@ -262,6 +262,7 @@ impl<C: Clock> Tracker<C> {
             lost,
             ..
         } = chosen;
+        let set = measurement.pattern_set;
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
         let stamp_ns = measurement.stamp_ns;
         let posterior = solution.posterior.map(|p| p.of_scaled(error_scale));
@@ -310,6 +311,7 @@ impl<C: Clock> Tracker<C> {
                 rest,
                 error_scale: error_scale as f32,
                 draws,
+                seen: self.fused[set].as_ref().map_or(1.0, |fused| fused.seen),
             },
             scale,
             signs,
