@@ -46,11 +46,11 @@ impl Default for Refine {
     fn default() -> Self {
         Self {
             iterations: 60,
-            variation: 26.0,
+            variation: 18.0,
             edge: 0.05,
-            proximity: 0.35,
+            proximity: 0.5,
             freedom: 0.3,
-            last_proximity: 2.0,
+            last_proximity: 6.0,
             doubt: 3.0,
         }
     }
@@ -163,16 +163,16 @@ const PRINCIPAL_AND_VARIATION: Refine = Refine {
     edge: 0.05,
     proximity: 0.5,
     freedom: 0.0,
-    last_proximity: 2.0,
+    last_proximity: 6.0,
     doubt: 3.0,
 };
 const VARIATION: Refine = Refine {
     iterations: 150,
-    variation: 20.0,
+    variation: 13.0,
     edge: 0.05,
     proximity: 0.0,
     freedom: 0.0,
-    last_proximity: 1.0,
+    last_proximity: 2.0,
     doubt: 3.0,
 };
 
