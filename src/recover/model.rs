@@ -2,6 +2,7 @@
 
 use super::brightness::Brightness;
 use super::columns::Columns;
+use super::fingerprint::fingerprint;
 use super::rest::Rest;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::simd::add_scaled;
@@ -55,6 +56,8 @@ pub struct Model {
     pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
     pub(super) moments: Option<SecondMoments>,
+    /// tells models of priors apart
+    pub(super) fingerprint: u64,
 }
 
 impl Model {
@@ -98,7 +101,7 @@ impl Model {
             .decoder
             .whitened_layers(&prior.code.mean, &prior.code.factor);
         let generator = Self::generator(&prior.decoder.head, layers, whitened);
-        Self {
+        let mut model = Self {
             samples: Some(generator.sampled()),
             mean_error: prior.error.mean.clone(),
             rms_return: prior.rms_return,
@@ -109,7 +112,9 @@ impl Model {
             grid: (prior.rows, prior.cols),
             knots: prior.knots.clone(),
             ..generator
-        }
+        };
+        model.fingerprint = fingerprint(&model);
+        model
     }
 
     /// [`Model::samples`]: of random codes, the same ones always.
@@ -177,6 +182,7 @@ impl Model {
             knots: vec![1.0],
             rms_return: 1.0,
             moments: None,
+            fingerprint: 0,
         }
     }
 
