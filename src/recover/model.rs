@@ -2,9 +2,11 @@
 
 use super::brightness::Brightness;
 use super::columns::Columns;
+use super::error::TrackerError;
 use super::fingerprint::fingerprint;
 use super::rest::Rest;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+use crate::sensing::SensorDescription;
 use crate::simd::add_scaled;
 use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -115,6 +117,26 @@ impl Model {
         };
         model.fingerprint = fingerprint(&model);
         model
+    }
+
+    /// Whether it can recover what a sensor measures.
+    ///
+    /// # Errors
+    /// Where the prior is of another grid or other knots.
+    pub fn check(&self, description: &SensorDescription) -> Result<(), TrackerError> {
+        let (expected, got) = (self.grid, (description.rows, description.cols));
+        if expected != got {
+            return Err(TrackerError::Grid { expected, got });
+        }
+        let got = description.knots.relative();
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+        if got.len() != self.knots.len() || !got.iter().zip(&self.knots).all(near) {
+            return Err(TrackerError::Knots {
+                expected: self.knots.clone(),
+                got,
+            });
+        }
+        Ok(())
     }
 
     /// [`Model::samples`]: of random codes, the same ones always.
