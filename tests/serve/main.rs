@@ -15,5 +15,6 @@ mod ownership;
 mod process;
 mod python;
 mod relief;
+mod reload;
 mod served;
 mod soak;
