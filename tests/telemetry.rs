@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/scrape.rs"]
+mod scrape;
 
 use bytes::Bytes;
 use common::{PRIOR, record};
@@ -11,34 +13,11 @@ use relucent::journal::{Reader, Topic};
 use relucent::pipeline::{Options, Payload, Pipeline, Policy};
 use relucent::recover::Settings;
 use relucent::telemetry::Exporter;
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use scrape::{ask, scrape};
+use std::io::Read;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-fn ask(address: SocketAddr, request: &str) -> String {
-    let mut socket = TcpStream::connect(address).unwrap();
-    socket.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-/// Each sample by its name and labels.
-fn scrape(address: SocketAddr) -> HashMap<String, f64> {
-    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-    assert!(head.contains("application/openmetrics-text; version=1.0.0"));
-    assert!(body.ends_with("# EOF\n"), "{body}");
-    let samples = body.lines().filter(|line| !line.starts_with('#'));
-    let sample = |line: &str| {
-        let (name, value) = line.rsplit_once(' ').unwrap();
-        (name.to_owned(), value.parse().unwrap())
-    };
-    samples.map(sample).collect()
-}
 
 #[test]
 fn counters_add_up_while_it_runs_and_when_it_has_drained() {

@@ -32,6 +32,8 @@ mod run;
 mod send;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod signals;
 mod simulate;
 mod tally;
 #[cfg(feature = "train")]

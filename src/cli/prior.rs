@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use relucent::prior::Prior;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PriorArgument {
     /// Prior to use (safetensors) [default: the one embedded]
     #[arg(long)]
@@ -12,6 +12,12 @@ pub(crate) struct PriorArgument {
 }
 
 impl PriorArgument {
+    /// Its file; `None` where it is the embedded one.
+    #[cfg(feature = "serve")]
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.prior.as_deref()
+    }
+
     pub(crate) fn load(&self) -> anyhow::Result<Prior> {
         match &self.prior {
             Some(path) => Prior::load(path).with_context(|| format!("prior {}", path.display())),

@@ -3,14 +3,13 @@
 use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
+use super::signals;
 use crate::config::ConfigArgument;
 use relucent::clock::Monotonic;
-use relucent::pipeline::{LogOptions, LogSink, Outlet, Policy};
+use relucent::pipeline::{Ingress, LogOptions, LogSink, Outlet, Policy};
 use relucent::serve::{Access, AccessFiles, Address, Server, Serving};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Events that may wait for the log; what comes beyond is not written, and counted.
@@ -19,6 +18,7 @@ const RECORD: usize = 128;
 /// Recover what sensors send over gRPC, until interrupted.
 ///
 /// Beyond this machine it serves with TLS only, and asks clients for a certificate (--client-ca) or a token (--token-file).
+/// SIGHUP has it read the file of --prior anew.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -84,17 +84,28 @@ impl Serve {
         )?;
         drop(prior); // the server has made of it what it needs
         metrics.watch(server.ingress());
-        eprintln!("relucent: listening on {}", server.address());
         let (stopping, stop) = watch::channel(false);
-        let signal = run::stop_on_signal();
-        std::thread::spawn(move || {
-            while !signal.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let _ = stopping.send(true);
-        });
+        let (prior, door) = (self.prior.clone(), server.ingress());
+        signals::heed(stopping, move || reload(&prior, &door))?;
+        eprintln!("relucent: listening on {}", server.address());
         let summary = server.run(stop)?;
         run::conclude(&tally, summary, self.json, None)
+    }
+}
+
+/// Goes on with the prior that its file holds by now, or with the one in use where that cannot be.
+fn reload(prior: &PriorArgument, door: &Ingress) {
+    let Some(path) = prior.path().map(Path::display) else {
+        tracing::warn!("nothing to reload: the embedded prior is in use, not a file (--prior)");
+        return;
+    };
+    let replaced = prior.load().and_then(|new| Ok(door.replace_prior(&new)?));
+    match replaced {
+        Ok(()) => eprintln!("relucent: prior {path} read anew; each sensor starts cold"),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "prior not reloaded; the one in use stays");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod admit;
 
 use super::Sensor;
+use super::current::{Current, ReplaceError};
 use super::lanes::Lanes;
 use super::ledger::{Account, Accounts, Cause, Ledger};
 use super::sink::{Event, Rejection, Sinks};
@@ -10,6 +11,7 @@ use super::stages::Work;
 use super::status::SensorStatus;
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
+use crate::prior::Prior;
 use crate::wire::v1;
 use admit::{Refused, sensor};
 use bytes::Bytes;
@@ -62,6 +64,7 @@ struct Door {
     open: RwLock<Option<Open>>,
     sensors: Mutex<HashMap<Arc<str>, Known>>,
     ledger: Arc<Ledger>,
+    current: Arc<Current>,
     clock: Monotonic,
 }
 
@@ -84,12 +87,14 @@ impl Ingress {
         workers: Vec<Lanes<Work>>,
         sinks: Sinks,
         ledger: Arc<Ledger>,
+        current: Arc<Current>,
         clock: Monotonic,
     ) -> Self {
         Self(Arc::new(Door {
             open: RwLock::new(Some(Open { workers, sinks })),
             sensors: Mutex::default(),
             ledger,
+            current,
             clock,
         }))
     }
@@ -201,6 +206,27 @@ impl Ingress {
     /// The sensor of this name, as it last described itself; `None` where it has not, or is forgotten.
     pub fn sensor(&self, sensor_id: &str) -> Option<Arc<Sensor>> {
         self.0.sensors().get(sensor_id)?.sensor.clone()
+    }
+
+    /// Replaces the prior of the pipeline behind, as [`super::Pipeline::replace_prior`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replace_prior(&self, prior: &Prior) -> Result<(), ReplaceError> {
+        let current = &self.0.current;
+        let (new, old) = (current.model_of(prior), current.get());
+        let sensors = self.0.sensors(); // none comes until the new model is there
+        for sensor in sensors.values().filter_map(|known| known.sensor.as_ref()) {
+            if old.check(&sensor.description).is_ok() {
+                let fits = new.check(&sensor.description);
+                fits.map_err(|source| ReplaceError {
+                    sensor: sensor.id.to_string(),
+                    source,
+                })?;
+            }
+        }
+        current.set(new);
+        Ok(())
     }
 
     /// What became of all frames until now.

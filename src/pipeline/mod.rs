@@ -9,6 +9,7 @@
 //! when a frame finds its sensor's lane full; behind it stages wait for each other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
 //! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts cold.
 
+mod current;
 mod door;
 mod import;
 mod lanes;
@@ -28,6 +29,7 @@ mod survive;
 mod timeline;
 mod vault;
 
+pub use current::ReplaceError;
 pub use door::{Ingress, Offer, Payload};
 pub use import::{
     Field, Import, ImportDescription, ImportError, ImportReturns, angular, depth_image, point_cloud,
@@ -49,7 +51,8 @@ pub use vault::Vault;
 
 use crate::clock::Monotonic;
 use crate::prior::Prior;
-use crate::recover::{Model, Settings};
+use crate::recover::Settings;
+use current::Current;
 use lanes::Lanes;
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
@@ -157,7 +160,7 @@ impl Pipeline {
         let ledger = Arc::new(Ledger::default());
         let clock = Monotonic::default();
         let (sinks, sink_threads) = Sinks::start(outlets)?;
-        let model = Arc::new(Model::new(prior, settings.error));
+        let current = Arc::new(Current::new(prior, settings.error));
         let histograms = latency::Histograms::new();
         let (mut stages, mut queues) = (vec![], vec![]);
         let thread = |name: String, run: Box<dyn FnOnce() + Send>| {
@@ -169,7 +172,7 @@ impl Pipeline {
             let room = turns.look_again();
             queues.push(lanes);
             let worker = stages::Worker {
-                model: Arc::clone(&model),
+                current: Arc::clone(&current),
                 settings: settings.clone(),
                 clock,
                 sinks: sinks.clone(),
@@ -192,7 +195,7 @@ impl Pipeline {
             )?);
         }
         Ok(Self {
-            ingress: Ingress::new(queues, sinks, Arc::clone(&ledger), clock),
+            ingress: Ingress::new(queues, sinks, Arc::clone(&ledger), current, clock),
             ledger,
             stages,
             sinks: sink_threads,
@@ -203,6 +206,15 @@ impl Pipeline {
     /// A door for a source.
     pub fn ingress(&self) -> Ingress {
         self.ingress.clone()
+    }
+
+    /// Replaces the prior while frames come: each sensor's next frame starts cold with the new one, and no frame is lost. What
+    /// takes long, folding the prior, is done on the caller's thread before anything changes; then all sensors change at once.
+    ///
+    /// # Errors
+    /// Where a sensor in use has another grid or other knots than the new prior: all go on as before.
+    pub fn replace_prior(&self, prior: &Prior) -> Result<(), ReplaceError> {
+        self.ingress.replace_prior(prior)
     }
 
     /// What became of all frames until now.

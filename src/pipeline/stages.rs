@@ -1,6 +1,7 @@
 //! The stages behind the door, each a loop over its queue that ends when the queue before it has.
 
 use super::Sensor;
+use super::current::Current;
 use super::lanes::{Lanes, Turns};
 use super::latency::{Clockwork, Latency};
 use super::ledger::{Account, Cause};
@@ -87,7 +88,7 @@ pub(super) enum Recovered {
 
 /// Readings become codes.
 pub(super) struct Worker {
-    pub(super) model: Arc<Model>,
+    pub(super) current: Arc<Current>,
     pub(super) settings: Settings,
     pub(super) clock: Monotonic,
     pub(super) sinks: Sinks,
@@ -95,9 +96,10 @@ pub(super) struct Worker {
     pub(super) vault: Option<Arc<Vault>>,
 }
 
-/// One sensor's recovery under one description.
+/// One sensor's recovery under one description, with one model.
 pub(super) struct Track {
     sensor: Arc<Sensor>,
+    model: Arc<Model>,
     tracker: Tracker<Monotonic>,
     /// poisoned where rendering panicked: then the whole track is given up
     renderer: Arc<Mutex<Renderer>>,
@@ -152,10 +154,11 @@ impl Worker {
     ) -> Result<(Estimate, Arc<Mutex<Renderer>>), String> {
         let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
         let _span = tracing::debug_span!("recover", sensor, sequence).entered();
-        let current = tracks.get(&job.sensor.id);
-        if current.is_none_or(|track| !track.serves(&job.sensor)) {
+        let model = self.current.get();
+        let last = tracks.get(&job.sensor.id);
+        if last.is_none_or(|track| !track.serves(&job.sensor, &model)) {
             tracks.remove(&job.sensor.id); // a new description starts anew, also where it cannot be used
-            let track = self.track(&job.sensor)?;
+            let track = self.track(&job.sensor, model)?;
             let d = &job.sensor.description;
             tracing::info!(
                 sensor = &*job.sensor.id,
@@ -201,10 +204,10 @@ impl Worker {
         }
     }
 
-    fn track(&self, sensor: &Arc<Sensor>) -> Result<Track, String> {
+    fn track(&self, sensor: &Arc<Sensor>, model: Arc<Model>) -> Result<Track, String> {
         let tracker = Tracker::with_model(
             Arc::clone(&sensor.description),
-            Arc::clone(&self.model),
+            Arc::clone(&model),
             self.settings.clone(),
             self.clock,
         );
@@ -225,6 +228,7 @@ impl Worker {
         Ok(Track {
             kept: self.clock.now_ns(),
             sensor: Arc::clone(sensor),
+            model,
             renderer: Arc::new(Mutex::new(tracker.renderer().clone())),
             tracker,
         })
@@ -232,9 +236,10 @@ impl Worker {
 }
 
 impl Track {
-    /// Whether it is of this description, and whole.
-    fn serves(&self, sensor: &Arc<Sensor>) -> bool {
-        Arc::ptr_eq(&self.sensor, sensor) && !self.renderer.is_poisoned()
+    /// Whether it is of this description and model, and whole.
+    fn serves(&self, sensor: &Arc<Sensor>, model: &Arc<Model>) -> bool {
+        let same = Arc::ptr_eq(&self.sensor, sensor) && Arc::ptr_eq(&self.model, model);
+        same && !self.renderer.is_poisoned()
     }
 }
 

@@ -94,7 +94,7 @@ impl Header {
         let ((sequence, stamp_ns), (brightness, error_scale, pace)) = (at, track);
         Self {
             version: VERSION,
-            model: fingerprint(model),
+            model: model.fingerprint,
             sequence,
             stamp_ns,
             brightness,
@@ -193,7 +193,7 @@ impl Checkpoint {
 
     /// Whether it fits a model.
     pub(super) fn check(&self, model: &Model) -> Result<(), CheckpointError> {
-        let expected = fingerprint(model);
+        let expected = model.fingerprint;
         if self.header.model != expected {
             return Err(CheckpointError::Model {
                 expected,
@@ -235,20 +235,6 @@ impl Header {
         }
         Ok(())
     }
-}
-
-/// Tells models apart: FNV-1a over what their images are made from.
-fn fingerprint(model: &Model) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let values = model
-        .bias
-        .iter()
-        .chain(&model.mean_error)
-        .chain(&model.rest.variance);
-    for byte in values.flat_map(|v| v.to_bits().to_le_bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash
 }
 
 fn container(error: SafeTensorError) -> CheckpointError {

@@ -45,6 +45,11 @@ impl Columns {
         Self { steps, step }
     }
 
+    /// What a step of each value is, (J·n): how large it is in any image.
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.step
+    }
+
     /// Number of images.
     pub(super) fn count(&self) -> usize {
         self.steps.len() / self.step.len().max(1)

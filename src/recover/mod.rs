@@ -11,6 +11,7 @@ mod differences;
 mod doubt;
 mod error;
 mod expectation;
+mod fingerprint;
 mod forward;
 mod fuse;
 mod gauge;

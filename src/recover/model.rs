@@ -2,8 +2,11 @@
 
 use super::brightness::Brightness;
 use super::columns::Columns;
+use super::error::TrackerError;
+use super::fingerprint::fingerprint;
 use super::rest::Rest;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+use crate::sensing::SensorDescription;
 use crate::simd::add_scaled;
 use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -55,6 +58,8 @@ pub struct Model {
     pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
     pub(super) moments: Option<SecondMoments>,
+    /// tells models of priors apart
+    pub(super) fingerprint: u64,
 }
 
 impl Model {
@@ -98,7 +103,7 @@ impl Model {
             .decoder
             .whitened_layers(&prior.code.mean, &prior.code.factor);
         let generator = Self::generator(&prior.decoder.head, layers, whitened);
-        Self {
+        let mut model = Self {
             samples: Some(generator.sampled()),
             mean_error: prior.error.mean.clone(),
             rms_return: prior.rms_return,
@@ -109,7 +114,29 @@ impl Model {
             grid: (prior.rows, prior.cols),
             knots: prior.knots.clone(),
             ..generator
+        };
+        model.fingerprint = fingerprint(&model);
+        model
+    }
+
+    /// Whether it can recover what a sensor measures.
+    ///
+    /// # Errors
+    /// Where the prior is of another grid or other knots.
+    pub fn check(&self, description: &SensorDescription) -> Result<(), TrackerError> {
+        let (expected, got) = (self.grid, (description.rows, description.cols));
+        if expected != got {
+            return Err(TrackerError::Grid { expected, got });
         }
+        let got = description.knots.relative();
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+        if got.len() != self.knots.len() || !got.iter().zip(&self.knots).all(near) {
+            return Err(TrackerError::Knots {
+                expected: self.knots.clone(),
+                got,
+            });
+        }
+        Ok(())
     }
 
     /// [`Model::samples`]: of random codes, the same ones always.
@@ -177,6 +204,7 @@ impl Model {
             knots: vec![1.0],
             rms_return: 1.0,
             moments: None,
+            fingerprint: 0,
         }
     }
 

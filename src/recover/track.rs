@@ -114,7 +114,8 @@ impl<C: Clock> Tracker<C> {
         if !got.is_finite() || got < 0.0 {
             return Err(TrackerError::Deadline { got });
         }
-        Self::check(&description, &model)?;
+        description.validate()?;
+        model.check(&description)?;
         Ok(Self {
             fused: vec![None; description.patterns.len()],
             linear: vec![None; description.patterns.len()],
@@ -132,27 +133,6 @@ impl<C: Clock> Tracker<C> {
             systems: VecDeque::new(),
             last: None,
         })
-    }
-
-    fn check(description: &SensorDescription, model: &Model) -> Result<(), TrackerError> {
-        description.validate()?;
-        let (expected, got) = (model.grid, (description.rows, description.cols));
-        if expected != got {
-            return Err(TrackerError::Grid { expected, got });
-        }
-        let got = description.knots.relative();
-        let agree = got.len() == model.knots.len()
-            && got
-                .iter()
-                .zip(&model.knots)
-                .all(|(a, b)| (a - b).abs() < 1e-4);
-        if !agree {
-            return Err(TrackerError::Knots {
-                expected: model.knots.clone(),
-                got,
-            });
-        }
-        Ok(())
     }
 
     /// The sensor's description.

@@ -6,16 +6,16 @@ use relucent::serve::{Peer, Send, send};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// `relucent serve`; killed where a test fails.
 pub(crate) struct Process {
     child: Child,
     pub(crate) peer: Peer,
-    /// panics that it has told of
-    panics: Arc<AtomicU64>,
+    /// lines that it has told
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -31,29 +31,29 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut told = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        told.read_line(&mut line).unwrap();
-        let address = line.trim().rsplit(' ').next().unwrap();
-        let peer = relucent::serve::Address::into(address.parse().expect(&line));
-        let panics: Arc<AtomicU64> = Arc::default();
-        let seen = Arc::clone(&panics);
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut first: Vec<String> = vec![];
+        while !first.last().is_some_and(|l| l.contains("listening on ")) {
+            first.push(stderr.next().expect("it listens").unwrap());
+        }
+        let address = first.last().unwrap().rsplit(' ').next().unwrap();
+        let peer = relucent::serve::Address::into(address.parse().unwrap());
+        let told = Arc::new(Mutex::new(first));
+        let tell = Arc::clone(&told);
         std::thread::spawn(move || {
-            for line in told.lines().map_while(Result::ok) {
-                seen.fetch_add(u64::from(line.contains("panicked")), Ordering::Relaxed);
+            for line in stderr.map_while(Result::ok) {
                 eprintln!("{line}");
+                tell.lock().unwrap().push(line);
             }
         });
-        Self {
-            child,
-            peer,
-            panics,
-        }
+        Self { child, peer, told }
     }
 
-    /// Panics that it has told of.
-    pub(crate) fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+    /// Lines that it has told until now that hold a text.
+    pub(crate) fn told(&self, text: &str) -> Vec<String> {
+        let told = self.told.lock().unwrap();
+        let lines = told.iter().filter(|line| line.contains(text));
+        lines.cloned().collect()
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -1,0 +1,44 @@
+//! Tells models apart.
+
+use super::model::Model;
+
+/// FNV-1a over what a model's images are made from: its layers, the scales of its images, its means and variances.
+pub(super) fn fingerprint(model: &Model) -> u64 {
+    let layers = model.decoder.layers.iter();
+    let layers = layers.flat_map(|layer| layer.weight.data().iter().chain(&layer.bias));
+    let scales = model.head.scales().iter().chain(model.error.scales());
+    let means = model.bias.iter().chain(&model.mean_error);
+    let values = layers
+        .chain(scales)
+        .chain(means)
+        .chain(&model.rest.variance);
+    values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::ErrorModel;
+    use super::*;
+    use crate::prior::Prior;
+
+    #[test]
+    fn a_weight_of_any_part_makes_another_model() {
+        let prior = Prior::embedded().unwrap();
+        let of = |prior: &Prior| Model::new(prior, ErrorModel::Directions).fingerprint;
+        let known = of(&prior);
+        assert_eq!(known, of(&prior));
+        let changes: [fn(&mut Prior); 4] = [
+            |p| p.decoder.layers[0].weight.row_mut(0)[0] += 0.01,
+            |p| p.decoder.layers[1].bias[0] += 0.01,
+            |p| p.error.mean[0] += 0.01,
+            |p| p.error.variances[0] *= 1.1,
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut other = prior.clone();
+            change(&mut other);
+            assert_ne!(known, of(&other), "change {index}");
+        }
+    }
+}
