@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use relucent::prior::Prior;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PriorArgument {
@@ -14,7 +14,7 @@ pub(crate) struct PriorArgument {
 impl PriorArgument {
     /// Its file; `None` where it is the embedded one.
     #[cfg(feature = "serve")]
-    pub(crate) fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&std::path::Path> {
         self.prior.as_deref()
     }
 
