@@ -59,6 +59,13 @@ impl RangeErrors {
         }
     }
 
+    /// The sums of all.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        all.into_iter().for_each(|errors| sum.merge(errors));
+        sum
+    }
+
     /// The sums of both.
     pub fn merge(&mut self, other: &Self) {
         self.pixels += other.pixels;

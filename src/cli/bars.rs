@@ -3,7 +3,7 @@
 use super::comparison::{cases, label, percent};
 use super::table;
 use comfy_table::Table;
-use relucent::eval::{self, Bar, Fewer, Goal, MethodRow, Needed, Problem, Ratio};
+use relucent::eval::{self, Bar, Fewer, Goal, MethodRow, Needed, Problem};
 use relucent::recover::Settings;
 
 /// Prints what can be said of the rows of one scene.
@@ -47,8 +47,11 @@ fn ratios(problem: Problem, rows: &[MethodRow], bars: &[Bar]) -> Table {
                     } else {
                         &bar.abs_rel
                     };
-                    let Ratio { ratio, rival } = ratio;
-                    format!("{ratio:.3} ({rival})")
+                    let error = match ratio.standard_error {
+                        Some(error) => format!(" ± {error:.3}"),
+                        None => String::new(),
+                    };
+                    format!("{:.3}{error} ({})", ratio.ratio, ratio.rival)
                 })
             };
             if own.is_empty() {

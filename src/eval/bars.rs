@@ -2,6 +2,7 @@
 
 use super::entrant::MethodRow;
 use super::problem::Problem;
+use crate::metrics::{RangeErrors, RangeSummary};
 use crate::recover::{Method, Settings};
 use serde::Serialize;
 
@@ -33,6 +34,9 @@ pub struct Bar {
 pub struct Ratio {
     /// below 1 where it is smaller
     pub ratio: f64,
+    /// standard error of the ratio to that rival, from leaving out one run after the other (the jackknife: Efron & Stein 1981);
+    /// `None` of a single run
+    pub standard_error: Option<f64>,
     /// whose error is the least
     pub rival: String,
 }
@@ -71,8 +75,8 @@ pub fn bars(methods: &[(String, Settings)], rows: &[MethodRow]) -> Vec<Bar> {
                 fraction: row.fraction,
                 noise: row.noise,
                 scene: row.scene.clone(),
-                range_rmse: over_least(row, &rivals, |row| row.range_rmse_m)?,
-                abs_rel: over_least(row, &rivals, |row| row.abs_rel)?,
+                range_rmse: over_least(row, &rivals, |row| row.range_rmse_m, |of| of.range_rmse_m)?,
+                abs_rel: over_least(row, &rivals, |row| row.abs_rel, |of| of.abs_rel)?,
             })
         })
     })
@@ -83,18 +87,43 @@ fn over_least(
     row: &MethodRow,
     rivals: &[&MethodRow],
     error: impl Fn(&MethodRow) -> f64,
+    summarised: impl Fn(RangeSummary) -> f64,
 ) -> Option<Ratio> {
     let least = rivals.iter().min_by(|a, b| error(a).total_cmp(&error(b)))?;
     Some(Ratio {
         ratio: error(row) / error(least),
+        standard_error: jackknife(&row.runs, &least.runs, summarised),
         rival: least.method.clone(),
     })
+}
+
+/// Standard error of the ratio of two errors of the same runs.
+fn jackknife(
+    own: &[RangeErrors],
+    rival: &[RangeErrors],
+    error: impl Fn(RangeSummary) -> f64,
+) -> Option<f64> {
+    let count = own.len();
+    if count < 2 || rival.len() != count {
+        return None;
+    }
+    let without = |runs: &[RangeErrors], out: usize| {
+        let (before, after) = (&runs[..out], &runs[out + 1..]);
+        error(RangeErrors::of(before.iter().chain(after)).summary())
+    };
+    let ratios: Vec<f64> = (0..count)
+        .map(|out| without(own, out) / without(rival, out))
+        .collect();
+    let mean = ratios.iter().sum::<f64>() / count as f64;
+    let squares: f64 = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum();
+    Some((squares * (count - 1) as f64 / count as f64).sqrt())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::entrant::tests::row;
     use super::*;
+    use crate::frame::RangeImage;
 
     #[test]
     fn each_error_is_held_against_the_best_rival_of_the_same_frames() {
@@ -133,5 +162,31 @@ mod tests {
             ]
         );
         assert_eq!(super::bars(&methods[1..], &rows), []);
+    }
+
+    #[test]
+    fn a_ratio_is_as_sure_as_its_runs_agree() {
+        let run = |error: f32| {
+            let at = |range| RangeImage {
+                range: vec![range],
+                returns: vec![1.0],
+                valid: vec![true],
+                ..RangeImage::empty(1, 1)
+            };
+            let mut errors = RangeErrors::default();
+            errors.add(&at(5.0 + error), &at(5.0), 30.0);
+            errors
+        };
+        let of = |own: [f32; 3], rival: [f32; 3]| {
+            jackknife(&own.map(run), &rival.map(run), |of| of.range_mae_m)
+        };
+        assert!(of([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).is_some_and(|se| se < 1e-6)); // half of it in each
+        // leaving out one of 1, 2, 3 beside 2, 2, 2 leaves ratios of 1.25, 1 and 0.75: √(2/3 · 0.125)
+        let unsure = of([1.0, 2.0, 3.0], [2.0; 3]).unwrap();
+        assert!(
+            (unsure - (2.0f64 / 3.0 * 0.125).sqrt()).abs() < 1e-6,
+            "{unsure}"
+        );
+        assert_eq!(jackknife(&[run(1.0)], &[run(2.0)], |of| of.abs_rel), None);
     }
 }

@@ -40,6 +40,9 @@ pub struct MethodRow {
     pub relative_error: f64,
     /// median time from readings to image, ms, pattern sets known where each was shown more than once
     pub solve_ms: f64,
+    /// errors of each run, in the order of the runs: what a standard error is told from
+    #[serde(skip)]
+    pub runs: Vec<RangeErrors>,
 }
 
 impl MethodRow {
@@ -114,6 +117,7 @@ impl Entrant<'_> {
         let max_range = self.tracker.description().knots.max();
         let mut frame = RangeImage::default();
         self.tracker.forget();
+        self.score(scene).runs.push(RangeErrors::default());
         for (measurement, truth) in run {
             if !self.tracked || self.alone {
                 if truth.is_none() {
@@ -149,7 +153,7 @@ impl Entrant<'_> {
     /// A row for each scene; before them, where they are `simulated`, one for all.
     pub(super) fn rows(&self, at: At, simulated: bool) -> Vec<MethodRow> {
         let row = |(scene, score): (&str, &Score)| {
-            let summary = score.errors.summary();
+            let summary = RangeErrors::of(&score.runs).summary();
             MethodRow {
                 problem: at.problem,
                 method: self.name.to_owned(),
@@ -165,6 +169,7 @@ impl Entrant<'_> {
                 solve_ms: median(score.times_ms.clone())
                     .or_else(|| median(score.first_times_ms.clone()))
                     .unwrap_or(f64::NAN),
+                runs: score.runs.clone(),
             }
         };
         let mut all = Score::default();
@@ -178,7 +183,8 @@ impl Entrant<'_> {
 /// Errors and times over the frames of a scene.
 #[derive(Default)]
 struct Score {
-    errors: RangeErrors,
+    /// of each run
+    runs: Vec<RangeErrors>,
     /// Σ(ŝ − s)², Σs²
     returns: (f64, f64),
     /// times from readings to image, ms, pattern sets known
@@ -189,7 +195,9 @@ struct Score {
 
 impl Score {
     fn add(&mut self, frame: &RangeImage, truth: &RangeImage, max_range: f32) {
-        self.errors.add(frame, truth, max_range);
+        if let Some(run) = self.runs.last_mut() {
+            run.add(frame, truth, max_range);
+        }
         for (got, truth) in frame.returns.iter().zip(&truth.returns) {
             self.returns.0 += f64::from(got - truth).powi(2);
             self.returns.1 += f64::from(*truth).powi(2);
@@ -197,7 +205,7 @@ impl Score {
     }
 
     fn merge(&mut self, other: &Self) {
-        self.errors.merge(&other.errors);
+        self.runs.extend(&other.runs);
         self.returns.0 += other.returns.0;
         self.returns.1 += other.returns.1;
         self.times_ms.extend(&other.times_ms);
@@ -229,6 +237,7 @@ pub(super) mod tests {
             abs_rel: 0.0,
             relative_error: 0.0,
             solve_ms: 0.0,
+            runs: vec![],
         }
     }
 }
