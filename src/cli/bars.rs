@@ -6,12 +6,15 @@ use comfy_table::Table;
 use relucent::eval::{self, Bar, Fewer, Goal, MethodRow, Needed, Problem};
 use relucent::recover::Settings;
 
+/// What [`ratios`] are.
+pub(super) const RATIOS: &str = "error over that of the best rival, by range RMSE and by AbsRel";
+
 /// Prints what can be said of the rows of one scene.
 pub(super) fn print(problem: Problem, methods: &[(String, Settings)], rows: &[MethodRow]) {
-    let (bars, fewer) = (eval::bars(methods, rows), eval::fewer(methods, rows));
-    if !bars.is_empty() {
-        println!("error over that of the best rival, by range RMSE and by AbsRel\n");
-        println!("{}\n", ratios(problem, rows, &bars));
+    let fewer = eval::fewer(methods, rows);
+    if let Some((head, lines)) = ratios(problem, methods, rows) {
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        println!("{RATIOS}\n\n{}\n", table(&head, lines));
     }
     if !fewer.is_empty() {
         println!(
@@ -26,9 +29,14 @@ pub(super) fn print(problem: Problem, methods: &[(String, Settings)], rows: &[Me
     }
 }
 
-/// A line for each error and each kind of bar, a column for each case.
-fn ratios(problem: Problem, rows: &[MethodRow], bars: &[Bar]) -> Table {
-    let cases = cases(rows);
+/// Head, and a line for each error and each kind of bar, of the rows of one scene, a column for each case; `None` where there
+/// is no rival.
+pub(super) fn ratios(
+    problem: Problem,
+    methods: &[(String, Settings)],
+    rows: &[MethodRow],
+) -> Option<(Vec<String>, Vec<Vec<String>>)> {
+    let (bars, cases) = (eval::bars(methods, rows), cases(rows));
     let mut head = vec!["ratio".to_owned()];
     head.extend(cases.iter().map(|case| label(problem, *case)));
     let said = |tracked| if tracked { "tracked" } else { "cold" };
@@ -51,7 +59,7 @@ fn ratios(problem: Problem, rows: &[MethodRow], bars: &[Bar]) -> Table {
                         Some(error) => format!(" ± {error:.3}"),
                         None => String::new(),
                     };
-                    format!("{:.3}{error} ({})", ratio.ratio, ratio.rival)
+                    format!("{:.3}{error} of {}", ratio.ratio, ratio.rival)
                 })
             };
             if own.is_empty() {
@@ -61,7 +69,7 @@ fn ratios(problem: Problem, rows: &[MethodRow], bars: &[Bar]) -> Table {
             lines.push([name].into_iter().chain(cases.iter().map(cell)).collect());
         }
     }
-    table(&head.iter().map(String::as_str).collect::<Vec<_>>(), lines)
+    (!bars.is_empty()).then_some((head, lines))
 }
 
 /// A line for each tracked method at each m/n, a column for each cold one.

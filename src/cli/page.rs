@@ -1,12 +1,14 @@
 //! Methods side by side as one HTML page: plots, tables, examples and settings, nothing loaded from anywhere.
 
+use super::bars;
 use super::base64::base64;
 use super::comparison::{cases, cells, entrants, find, label, title};
 use super::page_plot;
-use relucent::eval::{ALL_SCENES, Comparison, Example, MethodRow};
+use relucent::eval::{ALL_SCENES, Comparison, Example, MethodRow, Problem};
 use relucent::prior::Prior;
 use relucent::report::range_picture;
-use relucent::sim::{self, Split};
+use relucent::sensing::Data;
+use relucent::sim::{self, Sampling, Split};
 use std::fmt::Write;
 
 /// m/n of the plot of times, of the table of families and of the examples, or what is nearest to it.
@@ -127,11 +129,19 @@ impl Page<'_> {
             _ => "of the rms return, as told at each column".to_owned(),
         };
         lines.push(("noise, standard deviation", noise));
+        let data = match self.comparison.problem {
+            Problem::CompressedSensing => Some(Data::Linear),
+            Problem::PhaseRetrieval => Some(Data::Magnitudes),
+            _ => None, // no Hadamard patterns
+        };
+        let drawn = data.map(|data| options.sampling.unwrap_or(Sampling::for_data(data)));
         lines.push((
             "patterns",
             format!(
-                "up to {} sets in turn; seed {} of patterns and noise",
-                options.sets, options.seed
+                "{}up to {} sets in turn; seed {} of patterns and noise",
+                drawn.map_or_else(String::new, |drawn| format!("{drawn} Hadamard, ")),
+                options.sets,
+                options.seed
             ),
         ));
         page.push_str("<table class=\"settings\">\n");
@@ -171,7 +181,12 @@ impl Page<'_> {
         )?;
         page.push_str("<p>Range RMSE (mean absolute error), m; least RMSE of a column bold</p>\n");
         let (head, lines) = cells(problem, &own, scene);
-        table(page, &head, &lines)
+        table(page, &head, &lines)?;
+        if let Some((head, lines)) = bars::ratios(problem, &self.comparison.methods, &own) {
+            writeln!(page, "<p>{}</p>", bars::RATIOS)?;
+            table(page, &head, &lines)?;
+        }
+        Ok(())
     }
 
     fn legend(&self, page: &mut String) -> anyhow::Result<()> {
@@ -316,7 +331,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relucent::eval::{Options, Problem, Recorded, examples, methods};
+    use relucent::eval::{Options, Recorded, examples, methods};
     use relucent::frame::RangeImage;
     use relucent::recover::Settings;
 
@@ -335,7 +350,7 @@ mod tests {
         let named = |name: &str| (name.to_owned(), Settings::preset(name).unwrap());
         let comparison = Comparison {
             problem: Problem::CompressedSensing,
-            methods: vec![named("latent"), named("pca")],
+            methods: vec![named("latent+tv"), named("pca")],
             options: Options {
                 frames: 1,
                 lead_in: 1,
@@ -356,7 +371,10 @@ mod tests {
         assert_eq!(html.matches("<svg").count(), 4);
         assert_eq!(html.matches("data:image/png;base64,iVBORw0KGgo").count(), 6);
         for text in [
-            "latent, tracked",
+            "latent+tv, tracked",
+            "RMSE, cold / cold rival",
+            " of pca",
+            "variable-density Hadamard",
             "m/n 2 %",
             "street",
             &prior.name,
