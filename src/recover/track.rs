@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 mod unsigned;
 
-/// Systems kept ready beyond one for each pattern set, for other noise levels: one more of each, within these bounds.
-const SPARE_SYSTEMS: (usize, usize) = (2, 8);
+/// Systems kept ready at most, beyond one for each pattern set.
+const SPARE_SYSTEMS: usize = 8;
 /// Least noise of a reading, over the variance that the representation error puts on it.
 const LEAST_NOISE: f32 = 0.003;
 /// Noise levels are rounded to powers of this.
@@ -602,8 +602,7 @@ impl<C: Clock> Tracker<C> {
                 &[],
             )
             .ok_or(MeasurementError::Degenerate { gain })?;
-        let sets = self.description.patterns.len();
-        if self.systems.len() >= sets + sets.clamp(SPARE_SYSTEMS.0, SPARE_SYSTEMS.1) {
+        if self.systems.len() >= self.description.patterns.len() + SPARE_SYSTEMS {
             self.systems.pop_front();
         }
         self.systems.push_back((set, level, system));
