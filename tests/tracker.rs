@@ -121,6 +121,24 @@ fn missing_readings_are_left_out() {
 }
 
 #[test]
+fn as_few_readings_as_there_may_be_are_recovered_from() {
+    let prior = Prior::embedded().unwrap();
+    for readings in [1, 2, 24, 25, 26] {
+        let sensor = sim::describe((64, 64), &prior.knots, 30.0, (2, readings), 5).unwrap();
+        let sensor = Arc::new(sensor);
+        let settings = Settings::default();
+        let mut tracker =
+            Tracker::new(Arc::clone(&sensor), &prior, settings, Manual::default()).unwrap();
+        let mut recovered = RangeImage::default();
+        for index in 0..2 {
+            let (truth, measurement) = frame(&sensor, 1, index);
+            tracker.recover(&measurement, &mut recovered).unwrap();
+            assert!(rmse(&recovered, &truth) < 10.0, "{readings} readings");
+        }
+    }
+}
+
+#[test]
 fn a_flat_reading_lost_on_a_track_hardly_matters() {
     let prior = Prior::embedded().unwrap();
     let mut tracker = tracker(&prior);

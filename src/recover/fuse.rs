@@ -172,12 +172,16 @@ impl System {
 
     /// Along the directions only in which the model's images differ, see [`directions`].
     fn compressed(self, samples: &Mat<f32>) -> Self {
+        let errors = self.matrix.ncols() - self.features;
+        if self.matrix.nrows() <= errors {
+            return self; // what c can do takes every direction
+        }
         let kept = directions(self.head(), self.error(), samples.as_ref());
         if kept.ncols() * 10 > self.matrix.nrows() * 9 {
             return self;
         }
         Self {
-            error_rows: self.matrix.ncols() - self.features,
+            error_rows: errors,
             matrix: kept.transpose() * &self.matrix,
             basis: Some(match &self.basis {
                 Some(basis) => basis * kept,
