@@ -1,7 +1,7 @@
 //! `relucent eval`: how good recovery is.
 
 use super::detail::Extent;
-use super::method::method;
+use super::method::{method, noise, ratio};
 use super::page::{FRACTION, Page};
 use super::prior::PriorArgument;
 use super::{bars, comparison, recorded};
@@ -33,10 +33,10 @@ pub(crate) struct Eval {
     #[arg(long, default_value_t = 200)]
     frames: usize,
     /// Measurements over pixels, m/n
-    #[arg(long, value_delimiter = ',', default_values_t = [0.01, 0.02, 0.05, 0.1, 0.25])]
+    #[arg(long, value_delimiter = ',', value_parser = ratio, default_values_t = [0.01, 0.02, 0.05, 0.1, 0.25])]
     ratios: Vec<f64>,
     /// Standard deviation of the noise over the mean |y|
-    #[arg(long, default_value_t = 0.005)]
+    #[arg(long, default_value_t = 0.005, value_parser = noise)]
     noise: f32,
     /// Sequences of 60 frames whose warm frames are held against a start from the true frame's code; 0 = none
     #[arg(long, default_value_t = 20)]

@@ -1,6 +1,6 @@
 //! `relucent obstacles`: are obstacles found that no prior was trained on?
 
-use super::method::method;
+use super::method::{method, noise, ratio};
 use super::prior::PriorArgument;
 use super::table;
 use indicatif::ProgressBar;
@@ -23,10 +23,10 @@ pub(crate) struct Obstacles {
     #[arg(long, value_delimiter = ',', default_values_t = ObstacleKind::ALL)]
     kinds: Vec<ObstacleKind>,
     /// Measurements over pixels, m/n
-    #[arg(long, value_delimiter = ',', default_values_t = [0.01, 0.02, 0.05, 0.1])]
+    #[arg(long, value_delimiter = ',', value_parser = ratio, default_values_t = [0.01, 0.02, 0.05, 0.1])]
     ratios: Vec<f64>,
     /// Standard deviation of the noise over the mean |y|
-    #[arg(long, default_value_t = 0.005)]
+    #[arg(long, default_value_t = 0.005, value_parser = noise)]
     noise: f32,
     /// Which Hadamard patterns are shown: variable-density (coarse ones more often) or scrambled [default: variable-density]
     #[arg(long)]

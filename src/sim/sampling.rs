@@ -29,7 +29,7 @@ impl Sampling {
     /// What recovers best from readings that tell `data`: of magnitudes only random signs at every pixel leave no doubt.
     pub fn for_data(data: Data) -> Self {
         match data {
-            Data::Linear => Self::VariableDensity,
+            Data::Linear => Self::default(),
             Data::Magnitudes => Self::Scrambled,
         }
     }
