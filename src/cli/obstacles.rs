@@ -34,9 +34,13 @@ pub(crate) struct Obstacles {
     /// Methods, by the names that eval knows
     #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,tv", value_parser = method)]
     methods: Vec<(String, Settings)>,
-    /// Frames that a tracker sees, at 30 Hz, before the obstacle appears; 0 = it starts cold
+    /// Frames that a tracker sees, at 30 Hz, before the one that is scored, or more where the obstacle is in view for longer;
+    /// 0 = it starts cold
     #[arg(long, default_value_t = 0)]
     lead_in: usize,
+    /// Frames that the obstacle has been in view for when it is looked for, that one counted in
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    in_view: u16,
     /// Score the scenes that parameters are chosen on instead of those held out
     #[arg(long)]
     tuning: bool,
@@ -55,7 +59,7 @@ impl Obstacles {
                 Split::HeldOut
             },
             frames: self.obstacles,
-            lead_in: self.lead_in,
+            lead_in: self.lead_in.max(usize::from(self.in_view) - 1),
             ratios: self.ratios.clone(),
             noise: self.noise,
             sampling: self.sampling,
@@ -66,7 +70,8 @@ impl Obstacles {
             .map(|(name, settings)| Contender::tracker(name, &prior, settings.clone()))
             .collect();
         let bar = ProgressBar::new((self.obstacles * self.kinds.len() * self.ratios.len()) as u64);
-        let rows = eval::obstacles(&prior, &options, &self.kinds, &contenders, &mut || {
+        let shown = (self.kinds.as_slice(), usize::from(self.in_view));
+        let rows = eval::obstacles(&prior, &options, shown, &contenders, &mut || {
             bar.inc(1);
         })?;
         bar.finish_and_clear();

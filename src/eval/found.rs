@@ -1,20 +1,20 @@
 //! What counts as an obstacle that was found, and as one that is not there.
 
 use crate::frame::RangeImage;
-use crate::sim::{self, NEARER, Obstacle};
+use crate::sim::{self, NEARER};
 
 /// Range error of a pixel of a found obstacle over its true range, at most.
 const FOUND_WITHIN: f32 = 0.1;
 /// Fewest pixels of a false obstacle, as many as the smallest true one has.
 const LEAST_FALSE: usize = sim::LEAST_PIXELS;
 
-/// Whether at least half of an obstacle's pixels are recovered as valid, within 10 % of their true range.
-pub fn found(recovered: &RangeImage, truth: &RangeImage, obstacle: &Obstacle) -> bool {
-    let right = obstacle.pixels.iter().filter(|&&pixel| {
+/// Whether at least half of an obstacle's `pixels` are recovered as valid, within 10 % of their true range.
+pub fn found(recovered: &RangeImage, truth: &RangeImage, pixels: &[usize]) -> bool {
+    let right = pixels.iter().filter(|&&pixel| {
         let (range, true_range) = (recovered.range[pixel], truth.range[pixel]);
         recovered.valid[pixel] && (range - true_range).abs() <= FOUND_WITHIN * true_range
     });
-    2 * right.count() >= obstacle.pixels.len()
+    2 * right.count() >= pixels.len()
 }
 
 /// Number of false obstacles: groups of at least 4 pixels, joined by their sides, that are recovered as valid and more than
@@ -66,7 +66,6 @@ fn take_group(open: &mut [bool], start: usize, cols: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::ObstacleKind;
 
     fn flat(range: f32) -> RangeImage {
         RangeImage {
@@ -87,18 +86,14 @@ mod tests {
     #[test]
     fn found_is_half_of_the_pixels_within_a_tenth() {
         let pixels = vec![9, 10, 17, 18];
-        let obstacle = Obstacle {
-            kind: ObstacleKind::Debris { side: 2 },
-            pixels: pixels.clone(),
-        };
         let truth = with(&pixels, 5.0, flat(10.0));
-        assert!(found(&truth, &truth, &obstacle));
-        assert!(found(&with(&[9, 10], 5.4, flat(10.0)), &truth, &obstacle));
-        assert!(!found(&with(&[9], 5.4, flat(10.0)), &truth, &obstacle));
-        assert!(!found(&with(&pixels, 5.6, flat(10.0)), &truth, &obstacle));
+        assert!(found(&truth, &truth, &pixels));
+        assert!(found(&with(&[9, 10], 5.4, flat(10.0)), &truth, &pixels));
+        assert!(!found(&with(&[9], 5.4, flat(10.0)), &truth, &pixels));
+        assert!(!found(&with(&pixels, 5.6, flat(10.0)), &truth, &pixels));
         let mut unsure = truth.clone();
         pixels.iter().for_each(|&pixel| unsure.valid[pixel] = false);
-        assert!(!found(&unsure, &truth, &obstacle));
+        assert!(!found(&unsure, &truth, &pixels));
     }
 
     #[test]

@@ -76,14 +76,15 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// One row for each m/n, kind and way to recover, in this order; `progress` hears of each frame.
+/// One row for each m/n, kind and way to recover, in this order; `progress` hears of each frame. The obstacle is in view in
+/// the last `in_view` frames, of which the last is scored, at one place seen from the sensor.
 ///
 /// # Errors
 /// Where the options describe no sensor or the scenes are those for training, or a way to recover fails.
 pub fn obstacles(
     prior: &Prior,
     options: &Options,
-    kinds: &[ObstacleKind],
+    (kinds, in_view): (&[ObstacleKind], usize),
     contenders: &[Contender<'_>],
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<ObstacleRow>, EvalError> {
@@ -99,7 +100,13 @@ pub fn obstacles(
             .map(|contender| (contender.make)(Arc::clone(&description)))
             .collect::<Result<Vec<_>, _>>()?;
         for &kind in kinds {
-            let tallies = tally(&description, options, kind, &mut recovers, progress)?;
+            let tallies = tally(
+                &description,
+                options,
+                (kind, in_view),
+                &mut recovers,
+                progress,
+            )?;
             for (contender, tally) in contenders.iter().zip(tallies) {
                 rows.push(tally.row(ratio, readings, kind, &contender.name));
             }
@@ -112,14 +119,14 @@ pub fn obstacles(
 fn tally(
     description: &SensorDescription,
     options: &Options,
-    kind: ObstacleKind,
+    shown: (ObstacleKind, usize),
     recovers: &mut [Recover<'_>],
     progress: &mut dyn FnMut(),
 ) -> Result<Vec<Tally>, EvalError> {
     let mut tallies = vec![Tally::default(); recovers.len()];
     let mut frame = RangeImage::default();
     let sequences = (0..(PATIENCE * options.frames) as u64)
-        .filter_map(|index| sequence(description, options, kind, index));
+        .filter_map(|index| sequence(description, options, shown, index));
     for (measurements, truth, obstacle) in sequences.take(options.frames) {
         for (recover, tally) in recovers.iter_mut().zip(&mut tallies) {
             recover(&measurements, &mut frame)?;
@@ -130,35 +137,38 @@ fn tally(
     Ok(tallies)
 }
 
-/// What is measured of scene number `index` up to the frame in which the obstacle appears, and the truth of that frame.
+/// What is measured of scene number `index` while an obstacle comes into view, and the truth of the last frame.
 fn sequence(
     description: &SensorDescription,
     options: &Options,
-    kind: ObstacleKind,
+    (kind, in_view): (ObstacleKind, usize),
     index: u64,
 ) -> Option<(Vec<Measurement>, RangeImage, Obstacle)> {
     let rays = sim::rays(description.rows, description.cols);
     let scene = sim::scene(options.split, index);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     rng.set_stream(index);
+    let time_s = |frame: usize| frame as f64 / options.rate_hz;
     let mut truth = RangeImage::default();
-    let mut obstacle = None;
-    let mut measurements = vec![];
-    for frame in 0..=options.lead_in {
-        let time_s = frame as f64 / options.rate_hz;
-        scene.cast(&rays, time_s as f32, sim::MAX_RANGE, &mut truth);
-        if frame == options.lead_in {
-            obstacle = sim::with_obstacle(options.split, index, kind, &rays, &mut truth);
-            obstacle.as_ref()?;
+    let cast = |frame, image: &mut RangeImage| {
+        scene.cast(&rays, time_s(frame) as f32, sim::MAX_RANGE, image);
+    };
+    cast(options.lead_in, &mut truth);
+    let obstacle = sim::with_obstacle(options.split, index, kind, &rays, &mut truth)?;
+    let last = truth.clone();
+    let measurements = (0..=options.lead_in).map(|frame| {
+        cast(frame, &mut truth);
+        if frame + in_view > options.lead_in {
+            obstacle.stand_in(&mut truth);
         }
         let set = (index as usize + frame) % options.sets;
-        measurements.push(Measurement {
+        Measurement {
             sequence: frame as u64,
-            stamp_ns: (time_s * 1e9) as u64,
+            stamp_ns: (time_s(frame) * 1e9) as u64,
             ..sim::measure(description, set, &truth, options.noise, &mut rng)
-        });
-    }
-    Some((measurements, truth, obstacle?))
+        }
+    });
+    Some((measurements.collect(), last, obstacle))
 }
 
 /// Counts over frames, each with one obstacle.
@@ -177,7 +187,7 @@ impl Tally {
         let falsely = false_obstacles(recovered, truth);
         self.frames += 1;
         self.pixels += obstacle.pixels.len();
-        self.found += usize::from(found(recovered, truth, obstacle));
+        self.found += usize::from(found(recovered, truth, &obstacle.pixels));
         self.falsely += falsely;
         self.falsely_squared += falsely * falsely;
         self.with_false += usize::from(falsely > 0);
@@ -242,7 +252,10 @@ mod tests {
         };
         let mut frames = 0;
         let contenders = [knowing, blind];
-        let rows = obstacles(&prior, &options, &kinds, &contenders, &mut || frames += 1).unwrap();
+        let rows = obstacles(&prior, &options, (&kinds, 1), &contenders, &mut || {
+            frames += 1;
+        })
+        .unwrap();
         assert_eq!((rows.len(), frames), (4, 8));
         for row in rows {
             let all = if row.method == "inverse" { 1.0 } else { 0.0 };
@@ -253,7 +266,24 @@ mod tests {
             split: Split::Train,
             ..options
         };
-        assert!(obstacles(&prior, &training, &kinds, &[], &mut || ()).is_err());
+        assert!(obstacles(&prior, &training, (&kinds, 1), &[], &mut || ()).is_err());
+    }
+
+    #[test]
+    fn an_obstacle_is_in_view_in_the_last_frames_and_in_no_others() {
+        let prior = Prior::embedded().unwrap();
+        let options = Options {
+            lead_in: 5,
+            ..Options::default()
+        };
+        let description = options.sensor(&prior, 0.02).unwrap();
+        let kind = ObstacleKind::Debris { side: 8 };
+        let seen = |in_view| sequence(&description, &options, (kind, in_view), 0).unwrap();
+        let ((once, truth, obstacle), (thrice, same, _)) = (seen(1), seen(3));
+        assert_eq!((once.len(), &truth), (6, &same));
+        let alike: Vec<bool> = once.iter().zip(&thrice).map(|(a, b)| a.y == b.y).collect();
+        assert_eq!(alike, [true, true, true, false, false, true]);
+        assert!(obstacle.pixels.iter().all(|&pixel| truth.valid[pixel]));
     }
 
     /// As many patterns as pixels, with orthonormal rows: the adjoint is the inverse.

@@ -52,13 +52,26 @@ pub struct UnknownObstacle {
 }
 
 /// An obstacle in a frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Obstacle {
     /// what it is
     pub kind: ObstacleKind,
     /// its pixels that are at least 20 % nearer than what is behind them, increasing; there may be others, where it
     /// touches the ground
     pub pixels: Vec<usize>,
+    /// all that it shows
+    hits: Vec<Hit>,
+}
+
+impl Obstacle {
+    /// Puts it into another frame of as many pixels, at the same place seen from the sensor, where it is the nearest thing.
+    pub fn stand_in(&self, image: &mut RangeImage) {
+        for hit in &self.hits {
+            if hit.range < behind(image, hit.pixel) {
+                hit.show(image);
+            }
+        }
+    }
 }
 
 /// What an obstacle would show at a pixel.
@@ -68,6 +81,14 @@ pub(super) struct Hit {
     /// m
     pub(super) range: f32,
     pub(super) returned: f32,
+}
+
+impl Hit {
+    fn show(&self, image: &mut RangeImage) {
+        image.range[self.pixel] = self.range;
+        image.returns[self.pixel] = self.returned;
+        image.valid[self.pixel] = true;
+    }
 }
 
 /// Puts obstacle number `index` of a kind somewhere into a frame cast along `rays`; what is behind counts as being at
@@ -108,12 +129,8 @@ pub fn with_obstacle(
             .collect();
         let stands_out = pixels.len() >= LEAST_PIXELS && 2 * pixels.len() >= hits.len();
         if stands_out && hits.len() as f32 <= LARGEST_SHARE * image.pixels() as f32 {
-            for hit in hits {
-                image.range[hit.pixel] = hit.range;
-                image.returns[hit.pixel] = hit.returned;
-                image.valid[hit.pixel] = true;
-            }
-            return Some(Obstacle { kind, pixels });
+            hits.iter().for_each(|hit| hit.show(image));
+            return Some(Obstacle { kind, pixels, hits });
         }
     }
     None
@@ -226,6 +243,9 @@ mod tests {
                     assert_eq!(image, before);
                     continue;
                 };
+                let mut elsewhere = before.clone();
+                obstacle.stand_in(&mut elsewhere);
+                assert_eq!(elsewhere, image);
                 placed += 1;
                 pixels += obstacle.pixels.len();
                 assert!(obstacle.pixels.len() >= LEAST_PIXELS);
