@@ -29,7 +29,9 @@ impl Fused {
         let mut patterns = Patterns::new(operator);
         let spread = model.rest.spread(operator);
         Self {
-            seen: (spread.total() / model.rest.variance.iter().sum::<f32>()).min(1.0),
+            seen: (spread.variances().iter().sum::<f32>()
+                / model.rest.variance.iter().sum::<f32>())
+            .min(1.0),
             matrix: patterns.columns([&model.head, &model.error]),
             offset: patterns.image(&model.offset()),
             flat: patterns.image(&vec![1.0; operator.shape().1]),

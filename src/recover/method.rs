@@ -101,8 +101,8 @@ impl Refine {
 /// Rows of A have unit norm and Φ is orthonormal, so that λ speaks of the scene's own coefficients whatever m, and y is not
 /// whitened: what few readings leave open outweighs their noise. Of λ = 0.0003 to 0.3, the default cost at most 2 % of range
 /// RMSE over the best at each m/n from 1 to 25 %, for cosines and for wavelets (20 tuning scenes under scrambled Hadamard
-/// patterns, σ = 0.5 % of mean |y|);
-/// the best did not move between σ = 0.1 % and 2 %.
+/// patterns, σ = 0.5 % of mean |y|); the best did not move between σ = 0.1 % and 2 %. Under patterns of variable density 0.1 is
+/// better by 4 to 8 % for cosines up to m/n = 10 %, and worse by 4 % at 25 %; for wavelets the default stays within 5 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lasso {

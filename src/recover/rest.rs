@@ -31,13 +31,13 @@ pub(super) enum Spread {
 }
 
 impl Spread {
-    /// Sum of the variances that the rest puts on the readings.
-    pub(super) fn total(&self) -> f32 {
+    /// Variance of each reading, (J·m).
+    pub(super) fn variances(&self) -> Vec<f32> {
         match self {
-            Self::Apart(energy) => energy.iter().sum(),
+            Self::Apart(variances) => variances.clone(),
             Self::Together(covariance) => {
-                let diagonal = |m: &Mat<f32>| (0..m.nrows()).map(|i| m[(i, i)]).sum::<f32>();
-                covariance.iter().map(diagonal).sum()
+                let diagonal = |m: &Mat<f32>| (0..m.nrows()).map(|i| m[(i, i)]).collect::<Vec<_>>();
+                covariance.iter().flat_map(diagonal).collect()
             }
         }
     }
@@ -72,6 +72,14 @@ impl Rest {
     /// White: neighbours tell nothing of each other.
     pub(super) fn white(variance: Vec<f32>, channels: usize, cols: usize) -> Self {
         Self::new(variance, vec![[0.0; 2]; channels], cols)
+    }
+
+    /// Of another variance, (J·n), with the same correlation.
+    pub(super) fn with_variance(&self, variance: Vec<f32>) -> Self {
+        let [row, column] = &self.correlation;
+        let channels = 0..self.channels();
+        let correlation = channels.map(|g| [row[g], column[g]]).collect();
+        Self::new(variance, correlation, self.cols)
     }
 
     fn channels(&self) -> usize {

@@ -310,8 +310,9 @@ impl<C: Clock> Tracker<C> {
                 let set = measurement.pattern_set;
                 let pattern = &self.description.patterns[set];
                 let directions = self.settings.directions;
-                let linear = self.linear[set]
-                    .get_or_insert_with(|| Linear::new(moments, directions, pattern));
+                let linear = self.linear[set].get_or_insert_with(|| {
+                    Linear::correlated(moments, directions, &self.model.rest, pattern)
+                });
                 let image = linear.image(moments, &self.description.noise, measurement);
                 Source::Image(image.ok_or(MeasurementError::Degenerate {
                     gain: measurement.gain,
