@@ -3,6 +3,7 @@
 use super::recorded;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use relucent::frame::{Knots, KnotsError};
 use relucent::prior::Prior;
 use relucent::train::{self, Event, Options, RecordedFrames};
 use std::path::PathBuf;
@@ -30,9 +31,12 @@ pub(crate) struct Train {
     /// Columns of pixels, a multiple of 8
     #[arg(long, default_value_t = 64)]
     cols: usize,
-    /// Range channels, J
+    /// Range channels, J, with knots evenly from 0 to the largest range
     #[arg(long, default_value_t = 4)]
     channels: usize,
+    /// Knots of the range channels instead, increasing, in units of the last one
+    #[arg(long, value_delimiter = ',', conflicts_with = "channels")]
+    knots: Option<Vec<f32>>,
     /// Length of the code, k
     #[arg(long, default_value_t = 64)]
     code: usize,
@@ -79,7 +83,7 @@ impl Train {
             command: self.command(),
             rows: self.rows,
             cols: self.cols,
-            channels: self.channels,
+            knots: self.knots()?,
             code: self.code,
             hidden: [self.hidden[0], self.hidden[1]],
             steps: self.steps,
@@ -114,6 +118,13 @@ impl Train {
         Ok(())
     }
 
+    fn knots(&self) -> Result<Knots, KnotsError> {
+        match &self.knots {
+            Some(knots) => Knots::new(knots.clone()),
+            None => Knots::even(self.channels, 1.0),
+        }
+    }
+
     fn start(&self) -> anyhow::Result<Option<Prior>> {
         let Some(path) = &self.start else {
             return Ok(None);
@@ -127,9 +138,9 @@ impl Train {
 
     /// The command again, with every choice that matters and no path of this machine.
     fn command(&self) -> String {
-        let list = |values: &[f64]| {
-            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-            values.join(",")
+        let knots = match &self.knots {
+            Some(knots) => format!("--knots {}", list(knots)),
+            None => format!("--channels {}", self.channels),
         };
         let start = match &self.start {
             Some(path) => format!(
@@ -139,12 +150,11 @@ impl Train {
             None => String::new(),
         };
         format!(
-            "relucent train --name {} --rows {} --cols {} --channels {} --code {} --hidden {},{} --steps {} --batch {} \
+            "relucent train --name {} --rows {} --cols {} {knots} --code {} --hidden {},{} --steps {} --batch {} \
              --rate {} --channel-weight {} --range-share {} --noise-ratios {} --seed {} --recorded-share {}{start}",
             self.name,
             self.rows,
             self.cols,
-            self.channels,
             self.code,
             self.hidden[0],
             self.hidden[1],
@@ -170,6 +180,11 @@ impl Train {
         };
         self.recorded.iter().map(open).collect()
     }
+}
+
+fn list(values: &[impl ToString]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    values.join(",")
 }
 
 fn show(bar: &ProgressBar, event: &Event) {

@@ -2,6 +2,7 @@
 
 mod adam;
 mod balance;
+mod carry;
 mod checkpoint;
 mod finish;
 mod loss;
@@ -50,8 +51,8 @@ pub struct Options {
     pub rows: usize,
     /// columns of pixels, a multiple of 8
     pub cols: usize,
-    /// J
-    pub channels: usize,
+    /// knots of the J range channels, relative to the last one
+    pub knots: Knots,
     /// k
     pub code: usize,
     /// widths of the decoder's two ReLU layers
@@ -72,7 +73,7 @@ pub struct Options {
     pub seed: u64,
     /// share of frames from recorded sequences, where there are any
     pub recorded_share: f64,
-    /// prior whose weights training starts from; principal directions without one
+    /// prior whose weights training starts from, carried over where its knots are others; principal directions without one
     pub start: Option<Prior>,
     /// file that training resumes from, where it exists, and goes on writing
     pub checkpoint: PathBuf,
@@ -134,15 +135,13 @@ pub enum TrainError {
     },
     /// a prior to start from that has other sizes
     #[error(
-        "expected a prior of {rows} × {cols} pixels, {channels} channels, code {code}, hidden {hidden:?} to start from, got `{got}`"
+        "expected a prior of {rows} × {cols} pixels, code {code}, hidden {hidden:?} to start from, got `{got}`"
     )]
     Start {
         /// rows asked for
         rows: usize,
         /// columns asked for
         cols: usize,
-        /// J asked for
-        channels: usize,
         /// k asked for
         code: usize,
         /// widths asked for
@@ -184,7 +183,7 @@ pub fn train(
     let grid = TokenGrid {
         rows: options.rows,
         cols: options.cols,
-        channels: options.channels,
+        channels: options.knots.channels(),
     };
     let fits = |side: usize| side > 0 && side.is_multiple_of(TokenGrid::MULTIPLE);
     if !fits(grid.rows) || !fits(grid.cols) {
@@ -196,15 +195,15 @@ pub fn train(
     let data = data(options, &recorded);
     let source = Arc::new(Source {
         grid,
-        knots: Knots::even(options.channels, 1.0)?,
+        knots: options.knots.scaled_to(1.0)?,
         rays: sim::rays(grid.rows, grid.cols),
-        recorded,
+        recorded: recorded.into(),
         recorded_share: options.recorded_share,
         seed: options.seed,
     });
     observe(Event::Principal);
     let principal = fit_principal(&source, options.seed);
-    let model = start(options, grid, &principal)?;
+    let model = start(options, &source, &principal)?;
     let mut history = History::new(options);
     let first = if options.checkpoint.exists() {
         checkpoint::load(&model, &mut history, &options.checkpoint)?
@@ -232,32 +231,44 @@ pub fn train(
     )
 }
 
-/// The network before the first step.
-fn start(options: &Options, grid: TokenGrid, principal: &Principal) -> Result<Model, TrainError> {
-    let shape = Shape {
+/// The network before the first step: the prior to start from, carried over to these channels where it is of others.
+fn start(options: &Options, source: &Source, principal: &Principal) -> Result<Model, TrainError> {
+    let grid = source.grid;
+    let shape = |grid| Shape {
         grid,
         code: options.code,
         hidden: options.hidden,
     };
     let Some(prior) = &options.start else {
-        return Ok(Model::principal(shape, principal, options.seed)?);
+        return Ok(Model::principal(shape(grid), principal, options.seed)?);
+    };
+    let before = TokenGrid {
+        channels: prior.channels(),
+        ..grid
     };
     let widths: Vec<usize> = prior.decoder.layers.iter().map(|l| l.bias.len()).collect();
-    Model::of_prior(shape, prior)?.ok_or_else(|| TrainError::Start {
+    let model = Model::of_prior(shape(before), prior)?.ok_or_else(|| TrainError::Start {
         rows: grid.rows,
         cols: grid.cols,
-        channels: grid.channels,
         code: options.code,
         hidden: options.hidden,
         got: format!(
-            "{}, {} × {} pixels, {} channels, code {}, hidden {widths:?}",
+            "{}, {} × {} pixels, code {}, hidden {widths:?}",
             prior.name,
             prior.rows,
             prior.cols,
-            prior.channels(),
             prior.decoder.code_len(),
         ),
-    })
+    })?;
+    if prior.knots == source.knots.metres() {
+        return Ok(model);
+    }
+    let from = Source {
+        grid: before,
+        knots: Knots::new(prior.knots.clone())?,
+        ..source.clone()
+    };
+    carry::carried(&model, &from, source)
 }
 
 /// The steps from `first` on.

@@ -157,6 +157,24 @@ impl Model {
         Ok(Self { shape, parameters })
     }
 
+    /// The same weights but for those `replaced`, for another grid.
+    pub(super) fn replaced(
+        &self,
+        grid: TokenGrid,
+        replaced: &[(&'static str, Tensor)],
+    ) -> Result<Self> {
+        let weights = self.parameters.iter().map(|parameter| {
+            let new = replaced.iter().find(|(name, _)| *name == parameter.name);
+            let kept = || (parameter.name, parameter.var.as_detached_tensor());
+            new.cloned().unwrap_or_else(kept)
+        });
+        let shape = Shape {
+            grid,
+            ..self.shape.clone()
+        };
+        Self::new(shape, &weights.collect::<Vec<_>>())
+    }
+
     pub(super) fn shape(&self) -> &Shape {
         &self.shape
     }
