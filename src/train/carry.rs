@@ -1,11 +1,14 @@
 //! From a prior of other range channels: what it has learnt of scenes is kept, what it says of channels is fitted anew.
 
 use super::model::{HEAD_BIAS, HEAD_WEIGHT, Inputs, Model};
-use super::stream::Source;
-use super::{TrainError, inputs};
+use super::stream::{Batch, Source};
+use super::{TrainError, inputs, schedule};
+use crate::frame::Knots;
+use crate::prior::TokenGrid;
 use candle_core::{Device, Tensor};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
+use std::sync::Arc;
 
 /// Frames that the fits are made on.
 const FRAMES: u64 = 12_288;
@@ -13,24 +16,81 @@ const FRAMES: u64 = 12_288;
 const BATCH: u64 = 256;
 /// Energy that is added to each regressor, over the mean of theirs.
 const RIDGE: f64 = 1e-4;
+/// Steps in which the encoder learns to find the old codes from the new channels, frames in each, and their full rate.
+const STEPS: usize = 1000;
+const STEP_FRAMES: usize = 128;
+const RATE: f32 = 5e-5;
+/// Least variance of a code's value over the mean of theirs.
+const LEAST_SPREAD: f64 = 1e-3;
 
-/// A model of the channels of `to` that starts from `model`, of those of `from`, over the same frames.
+/// Channels that a prior was trained on.
+pub(super) struct Before {
+    pub(super) grid: TokenGrid,
+    /// relative to κ_J
+    pub(super) knots: Knots,
+}
+
+impl Before {
+    /// The same frames in these channels: a pixel's return is the sum of its channels, whatever their knots.
+    fn of(&self, batch: &Batch) -> Batch {
+        let pixels = self.grid.rows * self.grid.cols;
+        let (outputs, tokens) = (self.grid.channels * pixels, self.grid.tokens_len());
+        let mut before = Batch {
+            frames: batch.frames,
+            channels: vec![0.0; batch.frames * outputs],
+            tokens: vec![0.0; batch.frames * tokens],
+            range: batch.range.clone(),
+        };
+        let frames = before.channels.chunks_exact_mut(outputs);
+        let frames = frames.zip(before.tokens.chunks_exact_mut(tokens));
+        let known = batch
+            .channels
+            .chunks_exact(batch.channels.len() / batch.frames);
+        let known = known.zip(batch.range.chunks_exact(pixels));
+        for ((x, tokens), (known, range)) in frames.zip(known) {
+            for (i, &range) in range.iter().enumerate() {
+                let Some((lower, weight)) = self.knots.locate(range) else {
+                    continue;
+                };
+                let returned: f32 = known[i..].iter().step_by(pixels).sum();
+                x[lower * pixels + i] = (1.0 - weight) * returned;
+                if weight > 0.0 {
+                    x[(lower + 1) * pixels + i] = weight * returned;
+                }
+            }
+            self.grid.tokens(x, tokens);
+        }
+        before
+    }
+}
+
+/// A model of the channels of `source` that starts from `model`, of those of `before`.
 ///
 /// The head is the least squares fit of the new channels by the features of the old codes; the encoder's first layers take
-/// the new channels through the linear map that best gives the old ones, J → J' the same for all pixels.
-pub(super) fn carried(model: &Model, from: &Source, to: &Source) -> Result<Model, TrainError> {
+/// the new channels through the linear map that best gives the old ones, J → J' the same for all pixels, and it then learns
+/// to find the old codes: a decoder that is trained among wrong codes forgets what it knows.
+pub(super) fn carried(
+    model: &Model,
+    before: &Before,
+    source: &Arc<Source>,
+) -> Result<Model, TrainError> {
+    let carried = fitted(model, before, source)?;
+    imitate(&carried, model, before, source)?;
+    Ok(carried)
+}
+
+/// [`carried`] by what has a closed form.
+fn fitted(model: &Model, before: &Before, source: &Source) -> Result<Model, TrainError> {
     let (mut features, mut map) = (Fit::default(), Fit::default());
     for start in (0..FRAMES).step_by(BATCH as usize) {
-        let (old, new) = (
-            from.batch(start..start + BATCH),
-            to.batch(start..start + BATCH),
-        );
-        let (old, new) = (inputs(from.grid, &old)?, inputs(to.grid, &new)?);
+        let new = source.batch(start..start + BATCH);
+        let old = inputs(before.grid, &before.of(&new))?;
+        let new = inputs(source.grid, &new)?;
         let known = model.features(&model.encode(&old)?)?.detach();
         features.add(&with_one(&known)?, &new.channels)?;
         map.add(
-            &by_pixel(&new, to.grid.channels)?,
-            &by_pixel(&old, from.grid.channels)?,
+            &by_pixel(&new, source.grid.channels)?,
+            &by_pixel(&old, before.grid.channels)?,
         )?;
     }
     let head = features.solve()?; // (h + k + 1 × J'·n)
@@ -50,7 +110,34 @@ pub(super) fn carried(model: &Model, from: &Source, to: &Source) -> Result<Model
             Tensor::cat(&[plain, shares], 1)?.contiguous()?,
         ),
     ];
-    Ok(model.replaced(to.grid, &replaced)?)
+    Ok(model.replaced(source.grid, &replaced)?)
+}
+
+/// Descends the error of the codes that `student` finds from new channels, over those that `teacher` finds from the old.
+fn imitate(
+    student: &Model,
+    teacher: &Model,
+    before: &Before,
+    source: &Arc<Source>,
+) -> Result<(), TrainError> {
+    let batches = source.spawn(FRAMES, STEP_FRAMES);
+    for step in 0..STEPS {
+        let batch = batches.recv().map_err(|_| TrainError::Stream)?;
+        let old = inputs(before.grid, &before.of(&batch))?;
+        let wanted = teacher.encode(&old)?.detach();
+        let spread = wanted.broadcast_sub(&wanted.mean_keepdim(0)?)?;
+        let spread = spread.sqr()?.mean_keepdim(0)?;
+        let least = f64::from(spread.mean_all()?.to_scalar::<f32>()?) * LEAST_SPREAD;
+        let error = (student.encode(&inputs(source.grid, &batch)?)? - wanted)?;
+        let loss = error.sqr()?.broadcast_div(&(spread + least)?)?.mean_all()?;
+        let gradients = loss.backward()?;
+        for parameter in student.parameters() {
+            if let Some(gradient) = gradients.get(parameter.var.as_tensor()) {
+                parameter.descend(gradient, RATE * schedule(step, STEPS), step + 1)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Normal equations, as they gather.
@@ -120,6 +207,7 @@ fn through(weights: &Tensor, map: &Tensor) -> candle_core::Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::RangeImage;
     use candle_core::Result;
 
     fn near(a: &Tensor, b: &Tensor) -> bool {
@@ -138,6 +226,47 @@ mod tests {
         assert!(near(&fit.solve().unwrap(), &map));
         assert!(Fit::default().solve().is_err());
         Ok(())
+    }
+
+    #[test]
+    fn the_same_frames_in_other_channels() {
+        let grid = |channels| TokenGrid {
+            rows: 8,
+            cols: 8,
+            channels,
+        };
+        let pixels = 64;
+        let mut image = RangeImage::empty(8, 8);
+        for i in 1..pixels {
+            image.range[i] = i as f32 / 63.0;
+            image.returns[i] = 0.1 + 0.01 * i as f32;
+            image.valid[i] = true;
+        }
+        let split = |knots: &[f32]| {
+            let knots = Knots::new(knots.to_vec()).unwrap();
+            let mut x = vec![0.0; knots.channels() * pixels];
+            knots.split(&image, &mut x);
+            (knots, x)
+        };
+        let ((_, new), (knots, old)) = (split(&[0.0, 0.15, 0.4, 1.0]), split(&[0.2, 0.5, 1.0]));
+        let mut range = image.range.clone();
+        range[0] = f32::NAN; // nothing returned
+        let batch = Batch {
+            frames: 1,
+            channels: new,
+            tokens: vec![],
+            range,
+        };
+        let before = Before {
+            grid: grid(3),
+            knots,
+        };
+        let found = before.of(&batch);
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+        assert!(found.channels.iter().zip(&old).all(near));
+        let mut tokens = vec![0.0; before.grid.tokens_len()];
+        before.grid.tokens(&found.channels, &mut tokens);
+        assert_eq!(found.tokens, tokens);
     }
 
     #[test]

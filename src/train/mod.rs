@@ -16,6 +16,7 @@ use crate::frame::{Knots, RangeImage};
 use crate::prior::{Matrix, Prior, Provenance, TokenGrid};
 use crate::sim;
 use candle_core::{Device, Tensor, Var};
+use carry::Before;
 use checkpoint::History;
 use loss::Gradients;
 use model::{Inputs, Model, Shape};
@@ -197,7 +198,7 @@ pub fn train(
         grid,
         knots: options.knots.scaled_to(1.0)?,
         rays: sim::rays(grid.rows, grid.cols),
-        recorded: recorded.into(),
+        recorded,
         recorded_share: options.recorded_share,
         seed: options.seed,
     });
@@ -232,7 +233,11 @@ pub fn train(
 }
 
 /// The network before the first step: the prior to start from, carried over to these channels where it is of others.
-fn start(options: &Options, source: &Source, principal: &Principal) -> Result<Model, TrainError> {
+fn start(
+    options: &Options,
+    source: &Arc<Source>,
+    principal: &Principal,
+) -> Result<Model, TrainError> {
     let grid = source.grid;
     let shape = |grid| Shape {
         grid,
@@ -263,12 +268,11 @@ fn start(options: &Options, source: &Source, principal: &Principal) -> Result<Mo
     if prior.knots == source.knots.metres() {
         return Ok(model);
     }
-    let from = Source {
+    let before = Before {
         grid: before,
         knots: Knots::new(prior.knots.clone())?,
-        ..source.clone()
     };
-    carry::carried(&model, &from, source)
+    carry::carried(&model, &before, source)
 }
 
 /// The steps from `first` on.

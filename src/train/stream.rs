@@ -21,13 +21,12 @@ pub(super) const RMS_RETURN: f32 = 0.3;
 const SCALE_SPREAD: f32 = 0.05;
 
 /// Where frames come from.
-#[derive(Clone)]
 pub(super) struct Source {
     pub(super) grid: TokenGrid,
     /// knots relative to κ_J
     pub(super) knots: Knots,
     pub(super) rays: Rays,
-    pub(super) recorded: Arc<[RecordedFrames]>,
+    pub(super) recorded: Vec<RecordedFrames>,
     /// share of frames that come from recorded sequences
     pub(super) recorded_share: f64,
     pub(super) seed: u64,
