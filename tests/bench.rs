@@ -7,7 +7,8 @@ mod common;
 use common::{PRIOR, record};
 use relucent::bench::{Bench, Measured, Options, Workload};
 use relucent::pipeline::{self, Event, Exposure, Outlet, Policy};
-use relucent::recover::{Method, Refine, Settings};
+use relucent::recover::{Method, Model, Refine, Settings};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ fn light_on(workload: &Workload, options: Options, outlets: Vec<Outlet>) -> Meas
         refine: Refine::NONE,
         ..Settings::default()
     };
+    let model = Arc::new(Model::new(&PRIOR, settings.error));
     let bench = Bench {
-        prior: &PRIOR,
+        model: &model,
         settings: &settings,
         pipeline: pipeline::Options::default(),
         workload,

@@ -4,7 +4,6 @@ use super::{BenchError, Spread, Workload};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::median;
-use crate::prior::{Head, Prior};
 use crate::recover::{Forward, Model, Refine, Renderer, Report, Settings, Tracker};
 use serde::Serialize;
 use std::hint::black_box;
@@ -58,13 +57,12 @@ impl Parts {
     /// # Errors
     /// Where its frames cannot be recovered.
     pub fn measure(
-        prior: &Prior,
+        model: Arc<Model>,
         settings: &Settings,
         workload: &Workload,
         allocations: Option<fn() -> u64>,
     ) -> Result<Self, BenchError> {
         let sensor = workload.sensor(0).description;
-        let model = Arc::new(Model::new(prior, settings.error));
         let shared = Arc::clone(&model);
         let clock = Monotonic::default();
         let tracker = Tracker::with_model(Arc::clone(&sensor), shared, settings.clone(), clock)?;
@@ -96,8 +94,9 @@ impl Parts {
             spread.ok_or(BenchError::Empty { found: "no frame" })
         };
         let codes: Vec<&[f32]> = reports.iter().map(|r| &*r.code).collect();
+        let stream_bytes = model.image_bytes();
         let floor = Floor::measure(&alone, model, &codes, &clock);
-        let (stream_us, stream_active_us, stream_bytes) = stream(prior, floor.active, &clock);
+        let (stream_us, stream_active_us) = stream(stream_bytes, floor.active, &clock);
         let prepared = first.iter().map(|r| r.timing.prepare_ns as f64 * 1e-3);
         Ok(Self {
             forward_us: floor.forward_us,
@@ -213,19 +212,16 @@ impl Floor {
     }
 }
 
-/// Time to sum up the last layer's weights, and as many as a share of them; bytes of all.
-fn stream(prior: &Prior, share: f64, clock: &Monotonic) -> (f64, f64, usize) {
-    let Head::Affine(head) = &prior.decoder.head else {
-        return (0.0, 0.0, 0);
-    };
-    let weights = head.weight.data();
+/// Time to sum up as many bytes as the last layer's weights are, and a share of them.
+fn stream(bytes: usize, share: f64, clock: &Monotonic) -> (f64, f64) {
+    let weights = vec![1.0f32; bytes / size_of::<f32>()];
     let some = &weights[..(weights.len() as f64 * share).round() as usize];
     let time = |weights: &[f32]| {
         typical_us(LONG_PASSES, clock, || {
             black_box(sum(black_box(weights)));
         })
     };
-    (time(weights), time(some), size_of_val(weights))
+    (time(&weights), time(some))
 }
 
 /// Median time of a pass, µs.

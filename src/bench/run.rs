@@ -5,8 +5,7 @@ use super::load::{Schedule, drain, warm_up};
 use super::result::{Counts, Phase, Throughput};
 use super::{BenchError, Latencies, Memory, Sample, Workload};
 use crate::pipeline::{self, Outlet, Payload, Pipeline};
-use crate::prior::Prior;
-use crate::recover::Settings;
+use crate::recover::{Model, Settings};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -40,8 +39,8 @@ impl Default for Options {
 
 /// Everything that a run is made of.
 pub struct Bench<'a> {
-    /// the prior
-    pub prior: &'a Arc<Prior>,
+    /// the model of a prior, made with the error model of `settings`
+    pub model: &'a Arc<Model>,
     /// how frames are recovered
     pub settings: &'a Settings,
     /// how the pipeline is laid out
@@ -108,7 +107,8 @@ impl Bench<'_> {
         memory.extend(Phase::now("loaded"));
         let collector = Collector::new(((frames + before) * sensors as u64) as usize);
         outlets.push(collector.outlet());
-        let pipeline = Pipeline::start(self.prior, self.settings, self.pipeline, outlets)?;
+        let model = Arc::clone(self.model);
+        let pipeline = Pipeline::with_model(model, self.settings, self.pipeline, outlets, None)?;
         let ingress = pipeline.ingress();
         collector.watch(ingress.clone());
         for sensor in 0..sensors {

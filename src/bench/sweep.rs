@@ -3,7 +3,7 @@
 use super::{Bench, BenchError, Options, Workload};
 use crate::pipeline::{self, Exposure};
 use crate::prior::Prior;
-use crate::recover::Settings;
+use crate::recover::{Model, Settings};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -74,15 +74,16 @@ impl Sweep {
     /// # Errors
     /// As [`Bench::run`].
     pub fn run(
-        prior: &Arc<Prior>,
+        prior: &Prior,
         settings: &Settings,
         layout: pipeline::Options,
         stop: &AtomicBool,
         each: &mut dyn FnMut(),
     ) -> Result<Self, BenchError> {
+        let model = Arc::new(Model::new(prior, settings.error));
         let mut point = |ratio, sensors, workers| {
             let layout = pipeline::Options { workers, ..layout };
-            let point = run(prior, settings, layout, (ratio, sensors), stop);
+            let point = run((prior, &model), settings, layout, (ratio, sensors), stop);
             each();
             point
         };
@@ -111,7 +112,7 @@ impl Sweep {
 }
 
 fn run(
-    prior: &Arc<Prior>,
+    (prior, model): (&Prior, &Arc<Model>),
     settings: &Settings,
     layout: pipeline::Options,
     (ratio, sensors): (f64, usize),
@@ -125,7 +126,7 @@ fn run(
     let workload = Workload::simulated(prior, sensors, exposure)?;
     let readings = workload.measurement(0, 0)?.y.len() / prior.channels();
     let bench = Bench {
-        prior,
+        model,
         settings,
         pipeline: layout,
         workload: &workload,

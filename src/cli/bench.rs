@@ -10,6 +10,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::bench::{self, Machine, Measured, Options, Parts, Sweep, Workload};
 use relucent::prior::Prior;
+use relucent::recover::Model;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,15 +64,18 @@ impl Bench {
             return Ok(());
         };
         let before = self.compare.as_deref().map(read).transpose()?;
-        let prior = Arc::new(self.prior.load()?);
+        let prior = self.prior.load()?;
         if self.sweep {
             return self.sweep(&prior, &config);
         }
         let workload = self.workload(&prior)?;
-        let measured = self.measure(&prior, &config, &workload)?;
+        let source = self.source(&prior);
+        let model = Arc::new(Model::new(&prior, config.recover.error));
+        drop(prior); // what is measured is memory too
+        let measured = self.measure(&model, &config, &workload)?;
         let counted = Some(crate::allocations as fn() -> u64);
-        let parts = Parts::measure(&prior, &config.recover, &workload, counted)?;
-        let mut told = self.told(&prior, &config, &measured, &parts)?;
+        let parts = Parts::measure(model, &config.recover, &workload, counted)?;
+        let mut told = self.told(source, &config, &measured, &parts)?;
         let compared = before.map(|before| bench_show::compared(&before, &told));
         if let Some(compared) = &compared {
             let ratios = compared.iter().map(|r| (r.name.clone(), json!(r.ratio())));
@@ -115,12 +119,12 @@ impl Bench {
 
     fn measure(
         &self,
-        prior: &Arc<Prior>,
+        model: &Arc<Model>,
         config: &Config,
         workload: &Workload,
     ) -> anyhow::Result<Measured> {
         let bench = bench::Bench {
-            prior,
+            model,
             settings: &config.recover,
             pipeline: config.pipeline,
             workload,
@@ -137,7 +141,7 @@ impl Bench {
     /// The object that `--json` prints.
     fn told(
         &self,
-        prior: &Prior,
+        source: Value,
         config: &Config,
         measured: &Measured,
         parts: &Parts,
@@ -147,7 +151,7 @@ impl Bench {
         told["machine"] = json!(Machine::here());
         told["settings"] = json!(config);
         told["options"] = json!(self.options());
-        told["workload"] = self.source(prior);
+        told["workload"] = source;
         let peak = measured.memory.last().map(|phase| phase.memory.peak_mib);
         told["peak_mib"] = json!(peak);
         told["ratios"] = bench_figures::ratios(measured, parts);
@@ -167,7 +171,7 @@ impl Bench {
         }
     }
 
-    fn sweep(&self, prior: &Arc<Prior>, config: &Config) -> anyhow::Result<()> {
+    fn sweep(&self, prior: &Prior, config: &Config) -> anyhow::Result<()> {
         let stop = run::stop_on_signal();
         let bar = ProgressBar::new(Sweep::runs() as u64);
         let each = &mut || bar.inc(1);

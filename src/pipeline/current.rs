@@ -21,9 +21,9 @@ pub struct ReplaceError {
 }
 
 impl Current {
-    pub(super) fn new(prior: &Prior, error: ErrorModel) -> Self {
+    pub(super) fn new(model: Arc<Model>, error: ErrorModel) -> Self {
         Self {
-            model: RwLock::new(Arc::new(Model::new(prior, error))),
+            model: RwLock::new(model),
             error,
         }
     }

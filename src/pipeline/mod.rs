@@ -51,7 +51,7 @@ pub use vault::Vault;
 
 use crate::clock::Monotonic;
 use crate::prior::Prior;
-use crate::recover::Settings;
+use crate::recover::{Model, Settings};
 use current::Current;
 use lanes::Lanes;
 use ledger::Ledger;
@@ -148,6 +148,21 @@ impl Pipeline {
         outlets: Vec<Outlet>,
         vault: Option<Vault>,
     ) -> Result<Self, PipelineError> {
+        let model = Arc::new(Model::new(prior, settings.error));
+        Self::with_model(model, settings, options, outlets, vault)
+    }
+
+    /// The same over the model of a prior, made with the error model of `settings`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::start`].
+    pub fn with_model(
+        model: Arc<Model>,
+        settings: &Settings,
+        options: Options,
+        outlets: Vec<Outlet>,
+        vault: Option<Vault>,
+    ) -> Result<Self, PipelineError> {
         let vault = vault.map(Arc::new);
         let Options {
             workers,
@@ -160,7 +175,7 @@ impl Pipeline {
         let ledger = Arc::new(Ledger::default());
         let clock = Monotonic::default();
         let (sinks, sink_threads) = Sinks::start(outlets)?;
-        let current = Arc::new(Current::new(prior, settings.error));
+        let current = Arc::new(Current::new(model, settings.error));
         let histograms = latency::Histograms::new();
         let (mut stages, mut queues) = (vec![], vec![]);
         let thread = |name: String, run: Box<dyn FnOnce() + Send>| {

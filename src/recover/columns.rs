@@ -50,6 +50,11 @@ impl Columns {
         &self.step
     }
 
+    /// Bytes of all images.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.steps.as_slice())
+    }
+
     /// Number of images.
     pub(super) fn count(&self) -> usize {
         self.steps.len() / self.step.len().max(1)

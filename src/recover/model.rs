@@ -223,6 +223,11 @@ impl Model {
         self.head.count()
     }
 
+    /// Bytes of the images of all features, which rendering adds up those of that are active.
+    pub fn image_bytes(&self) -> usize {
+        self.head.bytes()
+    }
+
     /// q, number of error directions.
     pub fn error_len(&self) -> usize {
         self.error.count()
