@@ -13,6 +13,8 @@ mod detail;
 mod encode;
 mod eval;
 mod exposure;
+#[cfg(feature = "serve")]
+mod heap;
 mod imperfections;
 mod info;
 mod info_log;

@@ -56,11 +56,12 @@ impl<'a> Walk<'a> {
         (0..count).try_for_each(|_| self.part().map(|_| ()))
     }
 
-    /// Bytes after a length of eight bytes.
+    /// Bytes after a length of eight bytes, and a checksum, whose four bytes the container's own parser takes for granted.
     fn attached(&mut self) -> Option<()> {
         let length = u64::from_le_bytes(*self.0.first_chunk()?);
         self.skip(8)?;
-        self.skip(usize::try_from(length).ok()?)
+        self.skip(usize::try_from(length).ok()?)?;
+        self.skip(4)
     }
 
     fn map(&mut self) -> Option<()> {

@@ -1,4 +1,4 @@
-//! More than can be recovered, for a minute: `cargo test --release --features serve --test serve overload -- --ignored --nocapture`.
+//! More than can be recovered, for a minute: `cargo test --release --features serve --test serve -- overload:: --ignored --nocapture`.
 
 use crate::common::record;
 use crate::process::Process;

@@ -62,6 +62,14 @@ impl Process {
         assert!(sent.unwrap().success());
     }
 
+    /// What its environment says of a key.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn environment(&self, key: &str) -> Option<String> {
+        let all = std::fs::read(format!("/proc/{}/environ", self.child.id())).unwrap();
+        let mut entries = all.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        entries.find_map(|entry| Some(entry.strip_prefix(key)?.strip_prefix('=')?.to_owned()))
+    }
+
     /// Waits for its end: whether all was well, and what it printed.
     pub(crate) fn end(mut self) -> (bool, serde_json::Value) {
         let mut text = String::new();
@@ -165,6 +173,16 @@ fn a_log_that_cannot_be_written_is_told_at_once_and_a_full_disk_does_not_stop_se
     let (well, told) = server.end();
     assert_eq!(told["frames"]["emitted"], 60);
     assert!(!well, "the log is not whole, and the exit code says so");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn the_c_library_is_told_to_give_memory_back() {
+    let server = Process::start(&[]);
+    let threshold = server.environment("MALLOC_MMAP_THRESHOLD_");
+    assert_eq!(threshold.as_deref(), Some("524288"));
+    server.signal("TERM");
+    assert!(server.end().0, "it is the process that was started");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod cable;
 mod sensor;
 
-use crate::common::record;
+use crate::common::{PRIOR, record};
 use crate::process::Process;
 use crate::served::{Line, client, eventually, messages};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const SENSORS: usize = 8;
+/// How often the server is asked to read its prior anew; each other time what it finds is cut.
+const HANG_UP: Duration = Duration::from_secs(10);
 /// Who comes when all others have gone.
 const NEWCOMER: &str = "newcomer";
 /// The growth of memory between the second minute and the last that is not yet a leak.
@@ -77,6 +79,28 @@ async fn watch(peer: Peer) -> HashMap<String, (u64, u64)> {
         .collect()
 }
 
+/// Has the server read its prior anew now and then: how often it went on with the file, and how often it refused a cut one.
+async fn hang_up(server: &Process, file: &Path, until: Instant) -> [u64; 2] {
+    let whole = std::fs::read(file).unwrap();
+    let mut asked = [0; 2];
+    for turn in (0..2).cycle() {
+        tokio::time::sleep(HANG_UP).await;
+        if Instant::now() >= until {
+            break;
+        }
+        let (bytes, expected) = match turn {
+            0 => (&whole[..], "read anew"),
+            _ => (&whole[..whole.len() / 2], "prior not reloaded"),
+        };
+        std::fs::write(file, bytes).unwrap();
+        asked[turn] += 1;
+        server.signal("HUP");
+        let told = || async { server.told(expected).len() as u64 == asked[turn] };
+        eventually(expected, 30, told).await;
+    }
+    asked
+}
+
 async fn stats(peer: &Peer) -> v1::StatsResponse {
     let mut client = peer.connect().await.unwrap();
     let stats = client.stats(v1::StatsRequest {}).await;
@@ -113,11 +137,14 @@ fn eight_sensors_with_bad_luck_neither_stop_the_server_nor_make_it_grow() {
     let (config, socket) = (folder.join("config.toml"), folder.join("server.sock"));
     std::fs::write(&config, CONFIG).unwrap();
     let address = format!("unix:{}", socket.display());
-    let server = Process::listening(&address, &["--config", config.to_str().unwrap()]);
+    let prior = folder.join("prior.safetensors");
+    PRIOR.save(&prior).unwrap();
+    let files = [&config, &prior].map(|path| path.to_str().unwrap());
+    let server = Process::listening(&address, &["--config", files[0], "--prior", files[1]]);
     let recordings = recordings(folder);
     let tally: Arc<Tally> = Arc::default();
     let until = Instant::now() + Duration::from_secs(seconds);
-    let (seen, memory, stats) = client(async {
+    let (seen, memory, reloads, stats) = client(async {
         let watching = tokio::spawn(watch(server.peer.clone()));
         let lives: Vec<_> = (0..SENSORS)
             .map(|s| {
@@ -136,11 +163,15 @@ fn eight_sensors_with_bad_luck_neither_stop_the_server_nor_make_it_grow() {
                 tokio::spawn(sensor.live(until))
             })
             .collect();
-        let mut memory = vec![];
-        while Instant::now() < until {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            memory.push(server.memory().1);
-        }
+        let weighing = async {
+            let mut memory = vec![];
+            while Instant::now() < until {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                memory.push(server.memory().1);
+            }
+            memory
+        };
+        let (memory, reloads) = tokio::join!(weighing, hang_up(&server, &prior, until));
         for life in lives {
             life.await.unwrap();
         }
@@ -164,7 +195,7 @@ fn eight_sensors_with_bad_luck_neither_stop_the_server_nor_make_it_grow() {
         .await;
         let stats = stats(&server.peer).await;
         server.signal("TERM");
-        (watching.await.unwrap(), memory, stats)
+        (watching.await.unwrap(), memory, reloads, stats)
     });
     let panics = server.told("panicked").len() as u64;
     let (well, told) = server.end();
@@ -172,6 +203,8 @@ fn eight_sensors_with_bad_luck_neither_stop_the_server_nor_make_it_grow() {
     let (second, last) = growth(&memory);
     let frames = stats.frames.unwrap();
     eprintln!("{seconds} s; {:?}", tally.faults());
+    let [read, refused] = reloads;
+    eprintln!("SIGHUP: prior read anew {read} times, a cut one refused {refused} times");
     let every_half_minute: Vec<_> = memory.chunks(30).map(|m| median(m).round()).collect();
     eprintln!("memory by half minutes, MiB: {every_half_minute:?}");
     eprintln!("memory {second:.1} MiB in the second minute, {last:.1} MiB in the last");
@@ -199,5 +232,6 @@ fn eight_sensors_with_bad_luck_neither_stop_the_server_nor_make_it_grow() {
     }
     assert_eq!(tally.disordered.load(Ordering::Relaxed), 0);
     assert!(tally.faults().iter().all(|(_, count)| *count > 0));
+    assert!(read > 0 && refused > 0);
     assert!(last <= GROWTH * second, "{second} MiB, then {last} MiB");
 }
