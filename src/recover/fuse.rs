@@ -381,11 +381,12 @@ impl<'a> Patterns<'a> {
         out
     }
 
-    /// The images in the rows of `images`, as columns of readings.
-    pub(super) fn images(&mut self, images: &crate::prior::Matrix) -> Mat<f32> {
+    /// The images in the first rows of `images`, at most `count`, as columns of readings.
+    pub(super) fn images(&mut self, images: &crate::prior::Matrix, count: usize) -> Mat<f32> {
         let (readings, pixels) = self.operator.shape();
-        let mut out: Mat<f32> = Mat::zeros(images.cols() / pixels * readings, images.rows());
-        for r in 0..images.rows() {
+        let count = count.min(images.rows());
+        let mut out: Mat<f32> = Mat::zeros(images.cols() / pixels * readings, count);
+        for r in 0..count {
             self.apply(images.row(r), out.col_as_slice_mut(r));
         }
         out

@@ -4,7 +4,7 @@ use super::fuse::{Patterns, add_columns, symmetric_product};
 use super::rest::{Rest, Spread};
 use super::whiten::Whitener;
 use crate::frame::Measurement;
-use crate::prior::{Matrix, SecondMoments};
+use crate::prior::SecondMoments;
 use crate::sensing::Operator;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef, Side};
@@ -26,11 +26,11 @@ pub(super) struct Linear {
 impl Linear {
     /// With the first `directions` of the moments; the others count as what they leave over, which is taken as white.
     pub(super) fn new(moments: &SecondMoments, directions: usize, operator: &dyn Operator) -> Self {
-        let (kept, variance) = split(moments, directions);
+        let variance = left_over(moments, directions);
         let pixels = operator.shape().1;
         let rest = Rest::white(variance, moments.mean.len() / pixels, pixels);
         let spread = Spread::Apart(rest.energy(operator));
-        Self::of(moments, &kept, spread, operator)
+        Self::of(moments, directions, spread, operator)
     }
 
     /// The same, but what is left over is correlated from pixel to pixel as `rest` is.
@@ -40,20 +40,24 @@ impl Linear {
         rest: &Rest,
         operator: &dyn Operator,
     ) -> Self {
-        let (kept, variance) = split(moments, directions);
-        let rest = rest.with_variance(variance);
+        let rest = rest.with_variance(left_over(moments, directions));
         let spread = if operator.shape().0 > MOST_TOGETHER {
             Spread::Apart(rest.energy(operator))
         } else {
             rest.spread(operator)
         };
-        Self::of(moments, &kept, spread, operator)
+        Self::of(moments, directions, spread, operator)
     }
 
-    fn of(moments: &SecondMoments, kept: &Matrix, spread: Spread, operator: &dyn Operator) -> Self {
+    fn of(
+        moments: &SecondMoments,
+        directions: usize,
+        spread: Spread,
+        operator: &dyn Operator,
+    ) -> Self {
         let mut patterns = Patterns::new(operator);
         Self {
-            matrix: patterns.images(kept),
+            matrix: patterns.images(&moments.directions, directions),
             offset: patterns.image(&moments.mean),
             spread,
         }
@@ -162,22 +166,21 @@ impl Linear {
     }
 }
 
-/// The first directions, and the variance that they leave over, (J·n).
-pub(super) fn split(moments: &SecondMoments, directions: usize) -> (Matrix, Vec<f32>) {
+/// Variance that the first `directions` leave over, (J·n).
+pub(super) fn left_over(moments: &SecondMoments, directions: usize) -> Vec<f32> {
     let all = &moments.directions;
-    let kept = directions.min(all.rows());
     let mut variance = moments.remainder.clone();
-    for r in kept..all.rows() {
+    for r in directions.min(all.rows())..all.rows() {
         let direction = variance.iter_mut().zip(all.row(r));
         direction.for_each(|(rest, v)| *rest += moments.variances[r] * v * v);
     }
-    let data = all.data()[..kept * all.cols()].to_vec();
-    (Matrix::new(kept, all.cols(), data), variance)
+    variance
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prior::Matrix;
     use crate::sensing::Hadamard;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use rand_distr::{Distribution, StandardNormal};

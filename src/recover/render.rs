@@ -4,7 +4,7 @@ use super::checkpoint::{Checkpoint, CheckpointError};
 use super::doubt::doubt;
 use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
-use super::linear::split;
+use super::linear::left_over;
 use super::method::{Method, Refine};
 use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
@@ -56,7 +56,7 @@ impl Renderer {
     ) -> Self {
         let (rows, cols) = (description.rows, description.cols);
         let variance = match (settings.method, &model.moments) {
-            (Method::Principal, Some(moments)) => split(moments, settings.directions).1,
+            (Method::Principal, Some(moments)) => left_over(moments, settings.directions),
             _ => model.rest.variance.clone(),
         };
         Self {
