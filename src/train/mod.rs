@@ -244,7 +244,8 @@ fn start(
         code: options.code,
         hidden: options.hidden,
     };
-    let Some(prior) = &options.start else {
+    let resumed = options.checkpoint.exists(); // with weights of its own
+    let Some(prior) = options.start.as_ref().filter(|_| !resumed) else {
         return Ok(Model::principal(shape(grid), principal, options.seed)?);
     };
     let before = TokenGrid {
