@@ -31,7 +31,7 @@ pub struct Parts {
     pub stream_us: f64,
     /// as many of them as belong to features that are not 0
     pub stream_active_us: f64,
-    /// bytes of the last layer's weights
+    /// bytes of the last layer's weights, in the 16 bits each that rendering reads
     pub stream_bytes: usize,
     /// share of features that are not 0, over warm frames
     pub active: f64,

@@ -124,7 +124,7 @@ pub(super) fn figures(told: &Value, measured: &Measured, parts: &Parts) -> Vec<V
     ));
     for phase in &measured.memory {
         let name = match phase.name {
-            "loaded" => "memory, workload and prior loaded",
+            "loaded" => "memory, workload and model loaded",
             "started" => "memory, pipeline started",
             "warm" => "memory, warmed up",
             _ => "memory, measured",
