@@ -41,7 +41,7 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 64)]
     code: usize,
     /// Widths of the decoder's two ReLU layers
-    #[arg(long, value_delimiter = ',', num_args = 2, default_values_t = [512, 832])]
+    #[arg(long, value_delimiter = ',', default_values_t = [512, 832])]
     hidden: Vec<usize>,
     /// Steps in all, those already in the checkpoint counted in
     #[arg(long, default_value_t = 40_000)]
@@ -64,7 +64,7 @@ pub(crate) struct Train {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Prior whose weights to start from, `embedded` for the default; principal directions without one
+    /// Prior whose weights to start from, of these knots and widths or others (a last layer as wide or wider), `embedded` for the default; principal directions without one
     #[arg(long)]
     start: Option<PathBuf>,
     /// Checkpoint to resume from and to go on writing [default: beside the prior]
@@ -78,6 +78,10 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         train::check_output(&self.out)?;
+        let hidden: [usize; 2] = self.hidden.as_slice().try_into().map_err(|_| {
+            let found = list(&self.hidden);
+            anyhow::anyhow!("expected two widths, as in --hidden 512,832, found {found}")
+        })?;
         let options = Options {
             name: self.name.clone(),
             command: self.command(),
@@ -85,7 +89,7 @@ impl Train {
             cols: self.cols,
             knots: self.knots()?,
             code: self.code,
-            hidden: [self.hidden[0], self.hidden[1]],
+            hidden,
             steps: self.steps,
             batch: self.batch,
             rate: self.rate,
@@ -150,14 +154,13 @@ impl Train {
             None => String::new(),
         };
         format!(
-            "relucent train --name {} --rows {} --cols {} {knots} --code {} --hidden {},{} --steps {} --batch {} \
+            "relucent train --name {} --rows {} --cols {} {knots} --code {} --hidden {} --steps {} --batch {} \
              --rate {} --channel-weight {} --range-share {} --noise-ratios {} --seed {} --recorded-share {}{start}",
             self.name,
             self.rows,
             self.cols,
             self.code,
-            self.hidden[0],
-            self.hidden[1],
+            list(&self.hidden),
             self.steps,
             self.batch,
             self.rate,

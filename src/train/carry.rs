@@ -1,12 +1,13 @@
-//! From a prior of other range channels: what it has learnt of scenes is kept, what it says of channels is fitted anew.
+//! From a prior of other range channels or of more features: what it has learnt of scenes is kept, what it says of channels
+//! is fitted anew.
 
-use super::model::{HEAD_BIAS, HEAD_WEIGHT, Inputs, Model};
+use super::model::{HEAD_BIAS, HEAD_WEIGHT, Inputs, Model, Shape};
 use super::stream::{Batch, Source};
 use super::{TrainError, inputs, schedule};
 use crate::frame::Knots;
 use crate::prior::TokenGrid;
 use candle_core::{Device, Tensor};
-use faer::linalg::solvers::DenseSolveCore;
+use faer::linalg::solvers::{DenseSolveCore, Llt};
 use faer::{Mat, Side};
 use std::sync::Arc;
 
@@ -64,23 +65,31 @@ impl Before {
     }
 }
 
-/// A model of the channels of `source` that starts from `model`, of those of `before`.
+/// A model of the channels of `source`, with `width` features before its head, that starts from `model`, of the channels of
+/// `before` and of as many features or more.
 ///
-/// The head is the least squares fit of the new channels by the features of the old codes; the encoder's first layers take
+/// The head is the least squares fit of the new channels by the features of the old codes, without those features that the
+/// fit misses least, one after another; the encoder's first layers take
 /// the new channels through the linear map that best gives the old ones, J → J' the same for all pixels, and it then learns
 /// to find the old codes: a decoder that is trained among wrong codes forgets what it knows.
 pub(super) fn carried(
     model: &Model,
     before: &Before,
     source: &Arc<Source>,
+    width: usize,
 ) -> Result<Model, TrainError> {
-    let carried = fitted(model, before, source)?;
+    let carried = fitted(model, before, source, width)?;
     imitate(&carried, model, before, source)?;
     Ok(carried)
 }
 
 /// [`carried`] by what has a closed form.
-fn fitted(model: &Model, before: &Before, source: &Source) -> Result<Model, TrainError> {
+fn fitted(
+    model: &Model,
+    before: &Before,
+    source: &Source,
+    width: usize,
+) -> Result<Model, TrainError> {
     let (mut features, mut map) = (Fit::default(), Fit::default());
     for start in (0..FRAMES).step_by(BATCH as usize) {
         let new = source.batch(start..start + BATCH);
@@ -93,15 +102,24 @@ fn fitted(model: &Model, before: &Before, source: &Source) -> Result<Model, Trai
             &by_pixel(&old, before.grid.channels)?,
         )?;
     }
-    let head = features.solve()?; // (h + k + 1 × J'·n)
+    let [_, widest] = model.shape().hidden;
+    let kept = features.least_missed_gone(widest, width)?;
+    let head = features.of(&kept)?.solve()?; // (h + k + 1 × J'·n)
     let count = head.dim(0)? - 1;
+    let kept = positions(&kept[..width])?;
     let map = map.solve()?; // (J' × J)
     let linear = model.var("encoder.linear.weight").as_detached_tensor();
     let token = model.var("encoder.token.weight").as_detached_tensor();
     let halves = token.dim(1)? / 2;
     let plain = through(&token.narrow(1, 0, halves)?, &map)?;
     let shares = through(&token.narrow(1, halves, halves)?, &map)?;
+    let layer = |name: &'static str, dimension| -> Result<_, TrainError> {
+        let known = model.var(name).as_detached_tensor();
+        Ok((name, known.index_select(&kept, dimension)?))
+    };
     let replaced = [
+        layer("decoder.1.weight", 0)?,
+        layer("decoder.1.bias", 1)?,
         (HEAD_WEIGHT, head.narrow(0, 0, count)?.t()?.contiguous()?),
         (HEAD_BIAS, head.narrow(0, count, 1)?.contiguous()?),
         ("encoder.linear.weight", through(&linear, &map)?),
@@ -110,7 +128,12 @@ fn fitted(model: &Model, before: &Before, source: &Source) -> Result<Model, Trai
             Tensor::cat(&[plain, shares], 1)?.contiguous()?,
         ),
     ];
-    Ok(model.replaced(source.grid, &replaced)?)
+    let shape = Shape {
+        grid: source.grid,
+        hidden: [model.shape().hidden[0], width],
+        ..*model.shape()
+    };
+    Ok(model.replaced(shape, &replaced)?)
 }
 
 /// Descends the error of the codes that `student` finds from new channels, over those that `teacher` finds from the old.
@@ -160,22 +183,72 @@ impl Fit {
         Ok(())
     }
 
+    /// The regressors left when of the first `among` all but `count` are gone, one after another that which the fit misses
+    /// least (backward elimination).
+    fn least_missed_gone(&self, among: usize, count: usize) -> Result<Vec<usize>, TrainError> {
+        let (own, cross) = self.sums.as_ref().ok_or(TrainError::Diverged)?;
+        let mut inverse = regularized(own)?.inverse();
+        let targets = mat(&cross.matmul(&cross.t()?)?)?;
+        // B·Bᵀ of the coefficients B = (RᵀR)⁻¹·RᵀT: leaving out i costs the energy (B·Bᵀ)ᵢᵢ / (RᵀR)⁻¹ᵢᵢ
+        let mut energy = &inverse * targets * &inverse;
+        let mut left: Vec<usize> = (0..inverse.nrows()).collect();
+        for last in (count..among).rev() {
+            let cost = |i: usize| energy[(i, i)] / inverse[(i, i)];
+            let cheapest = (0..=last).min_by(|&a, &b| cost(left[a]).total_cmp(&cost(left[b])));
+            let Some(gone) = cheapest.map(|at| left.remove(at)) else {
+                break;
+            };
+            let share = inverse.col(gone).to_owned() / faer::Scale(inverse[(gone, gone)]);
+            let both = &share * energy.row(gone);
+            energy = &energy - &both - both.transpose()
+                + &share * faer::Scale(energy[(gone, gone)]) * share.transpose();
+            inverse = &inverse - &share * inverse.row(gone);
+        }
+        Ok(left)
+    }
+
+    /// The fit by these regressors alone.
+    fn of(self, regressors: &[usize]) -> Result<Self, TrainError> {
+        let (own, cross) = self.sums.ok_or(TrainError::Diverged)?;
+        let kept = positions(regressors)?;
+        let own = own.index_select(&kept, 0)?.index_select(&kept, 1)?;
+        Ok(Self {
+            sums: Some((own, cross.index_select(&kept, 0)?)),
+        })
+    }
+
     /// The coefficients, (r × t).
     fn solve(self) -> Result<Tensor, TrainError> {
         let (own, cross) = self.sums.ok_or(TrainError::Diverged)?;
-        let rows: Vec<Vec<f32>> = own.to_vec2()?;
-        let count = rows.len();
-        let mut normal = Mat::from_fn(count, count, |r, c| f64::from(rows[r][c]));
-        let mean = (0..count).map(|i| normal[(i, i)]).sum::<f64>() / count as f64;
-        (0..count).for_each(|i| normal[(i, i)] += RIDGE * mean);
-        let factor = normal.llt(Side::Lower).map_err(|_| TrainError::Diverged)?;
-        let inverse = factor.inverse();
+        let inverse = regularized(&own)?.inverse();
+        let count = inverse.nrows();
         let inverse: Vec<f32> = (0..count * count)
             .map(|i| inverse[(i / count, i % count)] as f32)
             .collect();
         let inverse = Tensor::from_vec(inverse, (count, count), &Device::Cpu)?;
         Ok(inverse.matmul(&cross)?)
     }
+}
+
+/// RᵀR with a ridge, factorised.
+fn regularized(own: &Tensor) -> Result<Llt<f64>, TrainError> {
+    let mut normal = mat(own)?;
+    let count = normal.nrows();
+    let mean = (0..count).map(|i| normal[(i, i)]).sum::<f64>() / count as f64;
+    (0..count).for_each(|i| normal[(i, i)] += RIDGE * mean);
+    normal.llt(Side::Lower).map_err(|_| TrainError::Diverged)
+}
+
+fn mat(tensor: &Tensor) -> candle_core::Result<Mat<f64>> {
+    let rows: Vec<Vec<f32>> = tensor.to_vec2()?;
+    let (count, width) = tensor.dims2()?;
+    Ok(Mat::from_fn(count, width, |r, c| f64::from(rows[r][c])))
+}
+
+/// Positions, as tensors are indexed.
+fn positions(of: &[usize]) -> candle_core::Result<Tensor> {
+    let positions: Vec<u32> = of.iter().map(|&i| i as u32).collect();
+    Tensor::from_vec(positions, of.len(), &Device::Cpu)
 }
 
 /// A column of ones beside `features`.
@@ -225,6 +298,30 @@ mod tests {
         }
         assert!(near(&fit.solve().unwrap(), &map));
         assert!(Fit::default().solve().is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn regressors_that_say_nothing_new_go_first() -> Result<()> {
+        let mut fit = Fit::default();
+        for _ in 0..4 {
+            let known = Tensor::randn(0.0f32, 1.0, (50, 3), &Device::Cpu)?;
+            let twice = (known.narrow(1, 1, 1)? * 2.0)?; // column 3 is column 1 again
+            let useless = Tensor::randn(0.0f32, 1.0, (50, 1), &Device::Cpu)?;
+            let regressors = Tensor::cat(&[&known, &twice, &useless, &known], 1)?;
+            fit.add(&regressors, &known).unwrap();
+        }
+        let left = fit.least_missed_gone(5, 3).unwrap();
+        assert!(!left.contains(&4), "{left:?}");
+        assert_eq!(left.len(), 6);
+        assert_eq!(left[3..], [5, 6, 7]);
+        let left = fit.least_missed_gone(8, 3).unwrap();
+        let of = [0, 1, 2, 1, 9, 0, 1, 2];
+        let mut columns: Vec<_> = left.iter().map(|&i| of[i]).collect();
+        columns.sort_unstable();
+        assert_eq!(columns, [0, 1, 2]); // each once
+        let coefficients = fit.of(&left).unwrap().solve().unwrap();
+        assert_eq!(coefficients.dims(), [3, 3]);
         Ok(())
     }
 

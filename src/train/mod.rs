@@ -74,7 +74,8 @@ pub struct Options {
     pub seed: u64,
     /// share of frames from recorded sequences, where there are any
     pub recorded_share: f64,
-    /// prior whose weights training starts from, carried over where its knots are others; principal directions without one
+    /// prior whose weights training starts from, carried over where its knots are others or its last layer is wider;
+    /// principal directions without one
     pub start: Option<Prior>,
     /// file that training resumes from, where it exists, and goes on writing
     pub checkpoint: PathBuf,
@@ -136,7 +137,7 @@ pub enum TrainError {
     },
     /// a prior to start from that has other sizes
     #[error(
-        "expected a prior of {rows} × {cols} pixels, code {code}, hidden {hidden:?} to start from, got `{got}`"
+        "expected a prior of {rows} × {cols} pixels, code {code}, hidden {hidden:?} or a wider last layer to start from, got `{got}`"
     )]
     Start {
         /// rows asked for
@@ -239,21 +240,28 @@ fn start(
     principal: &Principal,
 ) -> Result<Model, TrainError> {
     let grid = source.grid;
-    let shape = |grid| Shape {
+    let shape = |grid, hidden| Shape {
         grid,
         code: options.code,
-        hidden: options.hidden,
+        hidden,
     };
     let resumed = options.checkpoint.exists(); // with weights of its own
     let Some(prior) = options.start.as_ref().filter(|_| !resumed) else {
-        return Ok(Model::principal(shape(grid), principal, options.seed)?);
+        return Ok(Model::principal(
+            shape(grid, options.hidden),
+            principal,
+            options.seed,
+        )?);
     };
     let before = TokenGrid {
         channels: prior.channels(),
         ..grid
     };
     let widths: Vec<usize> = prior.decoder.layers.iter().map(|l| l.bias.len()).collect();
-    let model = Model::of_prior(shape(before), prior)?.ok_or_else(|| TrainError::Start {
+    let [first, last] = options.hidden;
+    let widest = widths.last().map_or(last, |&w| w.max(last));
+    let model = Model::of_prior(shape(before, [first, widest]), prior)?;
+    let model = model.ok_or_else(|| TrainError::Start {
         rows: grid.rows,
         cols: grid.cols,
         code: options.code,
@@ -266,14 +274,14 @@ fn start(
             prior.decoder.code_len(),
         ),
     })?;
-    if prior.knots == source.knots.metres() {
+    if prior.knots == source.knots.metres() && widest == last {
         return Ok(model);
     }
     let before = Before {
         grid: before,
         knots: Knots::new(prior.knots.clone())?,
     };
-    carry::carried(&model, &before, source)
+    carry::carried(&model, &before, source, last)
 }
 
 /// The steps from `first` on.

@@ -157,10 +157,10 @@ impl Model {
         Ok(Self { shape, parameters })
     }
 
-    /// The same weights but for those `replaced`, for another grid.
+    /// The same weights but for those `replaced`, for another shape.
     pub(super) fn replaced(
         &self,
-        grid: TokenGrid,
+        shape: Shape,
         replaced: &[(&'static str, Tensor)],
     ) -> Result<Self> {
         let weights = self.parameters.iter().map(|parameter| {
@@ -168,10 +168,6 @@ impl Model {
             let kept = || (parameter.name, parameter.var.as_detached_tensor());
             new.cloned().unwrap_or_else(kept)
         });
-        let shape = Shape {
-            grid,
-            ..self.shape.clone()
-        };
         Self::new(shape, &weights.collect::<Vec<_>>())
     }
 
