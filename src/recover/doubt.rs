@@ -4,7 +4,6 @@
 //! errors elsewhere enter as noise that is alike in all windows of one size. So each window is held against the mean square
 //! of all, whatever the patterns.
 
-use super::differences::{interleave, stack};
 use crate::sensing::Operator;
 use crate::simd::{add_scaled, kernel};
 
@@ -18,17 +17,19 @@ const USUAL: f32 = 1.5;
 pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Vec<f32> {
     let (readings, pixels) = operator.shape();
     let channels = left.len() / readings;
-    let mut scratch = vec![0.0; operator.interleaved_scratch(channels)];
-    let (mut seen, mut images) = (vec![], vec![0.0; pixels * channels]);
-    interleave(left, channels, &mut seen);
-    operator.adjoint_interleaved(channels, &seen, &mut images, &mut scratch);
-    let mut stacked = vec![0.0; images.len()];
-    stack(&images, channels, &mut stacked);
+    let mut scratch = vec![0.0; operator.scratch()];
+    let mut images = vec![0.0; pixels * channels];
+    for (image, left) in images
+        .chunks_exact_mut(pixels)
+        .zip(left.chunks_exact(readings))
+    {
+        operator.adjoint(left, image, &mut scratch);
+    }
     let (mut sums, mut energy) = (vec![0.0; pixels], vec![0.0; pixels]);
     let mut doubt = vec![0.0; pixels];
     for reach in REACHES {
         let mut beyond = vec![0.0; pixels];
-        for image in stacked.chunks_exact(pixels) {
+        for image in images.chunks_exact(pixels) {
             add_lines(image, reach, cols, &mut sums);
             square_windows(&sums, reach, cols, &mut energy);
             let total = energy.iter().map(|e| f64::from(*e)).sum::<f64>() as f32;

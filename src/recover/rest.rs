@@ -1,6 +1,5 @@
 //! What neither G nor E says of an image: a Gaussian field whose correlation falls geometrically along rows and columns.
 
-use super::differences::interleave;
 use crate::sensing::Operator;
 use crate::simd::kernel;
 use faer::Mat;
@@ -13,10 +12,10 @@ const MOST_TOGETHER: usize = 2048;
 pub(super) struct Rest {
     /// ψ, (J·n)
     pub(super) variance: Vec<f32>,
-    /// ψ^½, channels interleaved, (n·J)
+    /// ψ^½, (J·n)
     deviation: Vec<f32>,
-    /// ρ between neighbours in a row, and in a column, of each value of a row of pixels, (cols·J) each
-    correlation: [Vec<f32>; 2],
+    /// ρ of each channel between neighbours in a row, and in a column, (J)
+    correlation: Vec<[f32; 2]>,
     /// pixels in a row
     cols: usize,
 }
@@ -53,17 +52,9 @@ impl Rest {
             variance.len().is_multiple_of(correlation.len() * cols),
             "J·n"
         );
-        let channels = correlation.len();
-        let mut deviation = vec![];
-        interleave(&variance, channels, &mut deviation);
-        deviation.iter_mut().for_each(|v| *v = v.sqrt());
-        let along = |way: usize| {
-            let line = correlation.iter().map(|rho| rho[way]).cycle();
-            line.take(cols * channels).collect()
-        };
         Self {
-            deviation,
-            correlation: [along(0), along(1)],
+            deviation: variance.iter().map(|v| v.sqrt()).collect(),
+            correlation,
             variance,
             cols,
         }
@@ -76,28 +67,21 @@ impl Rest {
 
     /// Of another variance, (J·n), with the same correlation.
     pub(super) fn with_variance(&self, variance: Vec<f32>) -> Self {
-        let [row, column] = &self.correlation;
-        let channels = 0..self.channels();
-        let correlation = channels.map(|g| [row[g], column[g]]).collect();
-        Self::new(variance, correlation, self.cols)
+        Self::new(variance, self.correlation.clone(), self.cols)
     }
 
-    fn channels(&self) -> usize {
-        self.correlation[0].len() / self.cols
-    }
-
-    /// C v, channels interleaved, (n·J), in place.
-    fn apply(&self, v: &mut [f32]) {
-        let [row, column] = &self.correlation;
-        multiply(v, &self.deviation);
-        if row.iter().any(|rho| *rho > 0.0) {
-            let channels = self.channels();
-            correlate_rows(v, &row[..channels], self.cols);
+    /// C v of channel `g`, (n), in place.
+    fn apply(&self, g: usize, v: &mut [f32]) {
+        let [row, column] = self.correlation[g];
+        let deviation = &self.deviation[g * v.len()..][..v.len()];
+        multiply(v, deviation);
+        if row > 0.0 {
+            correlate_rows(v, row, self.cols);
         }
-        if column.iter().any(|rho| *rho > 0.0) {
-            correlate_columns(v, column);
+        if column > 0.0 {
+            correlate_columns(v, column, self.cols);
         }
-        multiply(v, &self.deviation);
+        multiply(v, deviation);
     }
 
     /// out += C (I_J⊗A)ᵀ dual, (J·n), of `dual`, (J·m): of what the readings leave over, C says how much is each pixel's.
@@ -105,20 +89,19 @@ impl Rest {
     /// there the rest is taken as white.
     pub(super) fn explain(&self, operator: &dyn Operator, dual: &[f32], out: &mut [f32]) {
         let (readings, pixels) = operator.shape();
-        let channels = self.channels();
-        let mut scratch = vec![0.0; operator.interleaved_scratch(channels)];
-        let (mut duals, mut image) = (vec![], vec![0.0; pixels * channels]);
-        interleave(dual, channels, &mut duals);
-        operator.adjoint_interleaved(channels, &duals, &mut image, &mut scratch);
-        if readings <= MOST_TOGETHER {
-            self.apply(&mut image);
-        } else {
-            multiply(&mut image, &self.deviation); // D v: C v, were the rest white
-            multiply(&mut image, &self.deviation);
-        }
-        for (g, out) in out.chunks_exact_mut(pixels).enumerate() {
-            let channel = image[g..].iter().step_by(channels);
-            out.iter_mut().zip(channel).for_each(|(out, v)| *out += v);
+        let (mut scratch, mut image) = (vec![0.0; operator.scratch()], vec![0.0; pixels]);
+        let channels = dual
+            .chunks_exact(readings)
+            .zip(out.chunks_exact_mut(pixels));
+        for (g, (dual, out)) in channels.enumerate() {
+            operator.adjoint(dual, &mut image, &mut scratch);
+            if readings <= MOST_TOGETHER {
+                self.apply(g, &mut image);
+            } else {
+                let white = &self.variance[g * pixels..][..pixels];
+                multiply(&mut image, white); // C v, were the rest white
+            }
+            out.iter_mut().zip(&image).for_each(|(out, v)| *out += v);
         }
     }
 
@@ -128,21 +111,19 @@ impl Rest {
         if readings > MOST_TOGETHER {
             return Spread::Apart(self.energy(operator));
         }
-        let channels = self.channels();
-        let mut scratch = vec![0.0; operator.interleaved_scratch(channels)];
-        let mut unit = vec![0.0; readings * channels];
-        let mut image = vec![0.0; pixels * channels];
+        let channels = self.correlation.len();
+        let mut scratch = vec![0.0; operator.scratch()];
+        let (mut unit, mut row) = (vec![0.0; readings], vec![0.0; pixels]);
+        let mut image = row.clone();
         let mut covariance = vec![Mat::zeros(readings, readings); channels];
         for j in 0..readings {
-            unit.fill(0.0);
-            unit[j * channels..(j + 1) * channels].fill(1.0);
-            operator.adjoint_interleaved(channels, &unit, &mut image, &mut scratch);
-            self.apply(&mut image);
-            operator.apply_interleaved(channels, &image, &mut unit, &mut scratch);
-            for (channel, covariance) in covariance.iter_mut().enumerate() {
-                let column = covariance.col_as_slice_mut(j).iter_mut();
-                let values = unit[channel..].iter().step_by(channels);
-                column.zip(values).for_each(|(to, v)| *to = *v);
+            unit[j] = 1.0;
+            operator.adjoint(&unit, &mut row, &mut scratch);
+            unit[j] = 0.0;
+            for (g, covariance) in covariance.iter_mut().enumerate() {
+                image.copy_from_slice(&row);
+                self.apply(g, &mut image);
+                operator.apply(&image, covariance.col_as_slice_mut(j), &mut scratch);
             }
         }
         Spread::Together(covariance)
@@ -151,7 +132,7 @@ impl Rest {
     /// Variance that ψ, taken as white, puts on each reading, (J·m).
     pub(super) fn energy(&self, operator: &dyn Operator) -> Vec<f32> {
         let (readings, pixels) = operator.shape();
-        let mut out = vec![0.0; self.channels() * readings];
+        let mut out = vec![0.0; self.correlation.len() * readings];
         let channels = self.variance.chunks_exact(pixels);
         for (variance, out) in channels.zip(out.chunks_exact_mut(readings)) {
             operator.row_energy(variance, out);
@@ -168,44 +149,38 @@ kernel! {
 }
 
 kernel! {
-    /// Σ_j ρ^|i−j| v_j along columns of lines as long as `rho`, in place: one pass down, and one up of
-    /// b_i = (1 − ρ²) f_i + ρ b_{i+1}, for K⁻¹ of an AR(1) is tridiagonal and K the product of the two.
-    fn correlate_columns<'a>(v: &'a mut [f32], rho: &'a [f32]) {
-        let line = rho.len();
-        let lines = v.len() / line;
-        for row in 1..lines {
-            let (above, here) = v[(row - 1) * line..].split_at_mut(line);
-            let values = here[..line].iter_mut().zip(above.iter()).zip(rho);
-            values.for_each(|((v, above), rho)| *v += rho * above);
+    /// Σ_j ρ^|i−j| v_j along columns, in place: one pass down, and one up of b_i = (1 − ρ²) f_i + ρ b_{i+1}, for K⁻¹ of an
+    /// AR(1) is tridiagonal and K the product of the two.
+    fn correlate_columns<'a>(v: &'a mut [f32], rho: f32, cols: usize) {
+        let rows = v.len() / cols;
+        for row in 1..rows {
+            let (above, here) = v[(row - 1) * cols..].split_at_mut(cols);
+            let values = here[..cols].iter_mut().zip(above.iter());
+            values.for_each(|(v, above)| *v += rho * above);
         }
-        for row in (0..lines - 1).rev() {
-            let (here, below) = v[row * line..].split_at_mut(line);
-            let values = here.iter_mut().zip(&below[..line]).zip(rho);
-            values.for_each(|((v, below), rho)| *v = (1.0 - rho * rho) * *v + rho * below);
+        for row in (0..rows - 1).rev() {
+            let (here, below) = v[row * cols..].split_at_mut(cols);
+            let values = here.iter_mut().zip(&below[..cols]);
+            values.for_each(|(v, below)| *v = (1.0 - rho * rho) * *v + rho * below);
         }
     }
 }
 
-/// Lines that are passed along together: each waits for its own pixel before, and none for another's.
-const LINES: usize = 8;
+/// Rows that are passed along together: each waits for its own pixel before, and none for another's.
+const ROWS: usize = 8;
 
 kernel! {
-    /// The same along rows of `cols` pixels of as many channels as `rho` is long.
-    fn correlate_rows<'a>(v: &'a mut [f32], rho: &'a [f32], cols: usize) {
-        let channels = rho.len();
-        let line = cols * channels;
-        for lines in v.chunks_mut(LINES * line) {
-            let last = line - channels;
-            for at in channels..line {
-                let rho = rho[at % channels];
-                for line in lines.chunks_exact_mut(line) {
-                    line[at] += rho * line[at - channels];
+    /// The same along rows.
+    fn correlate_rows<'a>(v: &'a mut [f32], rho: f32, cols: usize) {
+        for rows in v.chunks_mut(ROWS * cols) {
+            for at in 1..cols {
+                for row in rows.chunks_exact_mut(cols) {
+                    row[at] += rho * row[at - 1];
                 }
             }
-            for at in (0..last).rev() {
-                let rho = rho[at % channels];
-                for line in lines.chunks_exact_mut(line) {
-                    line[at] = (1.0 - rho * rho) * line[at] + rho * line[at + channels];
+            for at in (0..cols - 1).rev() {
+                for row in rows.chunks_exact_mut(cols) {
+                    row[at] = (1.0 - rho * rho) * row[at] + rho * row[at + 1];
                 }
             }
         }
@@ -236,16 +211,11 @@ mod tests {
         let rest = rest();
         for channel in 0..2 {
             for b in 0..12 {
-                let mut v = vec![0.0; 24];
-                v[b * 2 + channel] = 1.0;
-                rest.apply(&mut v);
+                let mut v = vec![0.0; 12];
+                v[b] = 1.0;
+                rest.apply(channel, &mut v);
                 for (i, v) in v.iter().enumerate() {
-                    let own = i % 2 == channel;
-                    let expected = if own {
-                        covariance(channel, i / 2, b)
-                    } else {
-                        0.0
-                    };
+                    let expected = covariance(channel, i, b);
                     assert!((v - expected).abs() < 1e-5, "{i}, {b}: {v}, not {expected}");
                 }
             }

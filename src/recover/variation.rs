@@ -2,10 +2,12 @@
 //! Chambolle & Pock 2011 (algorithm 1), both operators dualised and every step over-relaxed (Condat 2013, algorithm 3.1):
 //! no inner loop, and any state is a start.
 
-use super::differences::{Layout, climb, interleave, stack, step_image, weigh};
+use super::differences::{climb, step_image, weigh};
 use crate::sensing::Operator;
+use crate::simd::add_columns;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
+use std::slice::from_mut;
 
 /// Differences that the duals are stepped for, in units of the return that the prior knows.
 const STEP: f32 = 0.02;
@@ -37,12 +39,12 @@ pub(super) struct Terms<'a> {
     pub(super) pull: &'a [f32],
 }
 
-/// Where the method stands. Only `x` has its channels one after another; all else lies interleaved.
+/// Where the method stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// the image, (J·n)
     pub(super) x: Vec<f32>,
-    /// dual of differences along rows and along columns, (n·J) each
+    /// dual of differences along rows and along columns, (J·n) each
     differences: [Vec<f32>; 2],
     room: Room,
 }
@@ -50,31 +52,42 @@ pub(super) struct State {
 /// What a descent works on.
 #[derive(Clone, Debug, Default)]
 struct Room {
-    /// the image, (n·J)
-    x: Vec<f32>,
-    /// the image ahead, 2x' − x of each step, (n·J)
-    ahead: Vec<f32>,
-    /// gradient of all that is dualised, (n·J)
-    slope: Vec<f32>,
-    /// step·Γ x₀, (n·J)
-    pulled: Vec<f32>,
-    /// 1/(1 + step·Γ), (n·J)
-    kept: Vec<f32>,
-    /// λ of each difference, (n·J)
-    bound: Vec<f32>,
-    /// what the readings say, (m·J)
-    y: Vec<f32>,
-    /// 1 where a reading counts, else 0, (m·J)
-    present: Vec<f32>,
-    /// A of the image ahead, (m·J)
-    seen: Vec<f32>,
-    /// dual of the readings, (m·J)
-    dual: Vec<f32>,
+    /// of each channel
+    channels: Vec<Channel>,
+    /// 1, and 0 in the last column, (cols)
+    inner: Vec<f32>,
     scratch: Vec<f32>,
 }
 
+/// One channel of what a descent works on.
+#[derive(Clone, Debug, Default)]
+struct Channel {
+    /// the image, (n + 1)
+    x: Vec<f32>,
+    /// the image ahead, 2x' − x of each step, (n + 1)
+    ahead: Vec<f32>,
+    /// gradient of all that is dualised, (n)
+    slope: Vec<f32>,
+    /// duals of differences along rows and along columns, a row of zeros before each, (cols + n)
+    differences: [Vec<f32>; 2],
+    /// step·Γ x₀, (n)
+    pulled: Vec<f32>,
+    /// 1/(1 + step·Γ), (n)
+    kept: Vec<f32>,
+    /// λ of each difference, (n)
+    bound: Vec<f32>,
+    /// what the readings say, (m)
+    y: Vec<f32>,
+    /// 1 where a reading counts, else 0, (m)
+    present: Vec<f32>,
+    /// A of the image ahead, (m)
+    seen: Vec<f32>,
+    /// dual of the readings, (m)
+    dual: Vec<f32>,
+}
+
 impl State {
-    /// At an image, (J·n), with duals of its differences along rows and along columns, (n·J) each.
+    /// At an image, with duals of its differences along rows and along columns, (J·n) each.
     pub(super) fn of(x: Vec<f32>, differences: [Vec<f32>; 2]) -> Self {
         Self {
             x,
@@ -83,7 +96,7 @@ impl State {
         }
     }
 
-    /// Duals of differences along rows and along columns, (n·J) each.
+    /// Duals of differences along rows and along columns, (J·n) each.
     pub(super) fn duals(&self) -> &[Vec<f32>; 2] {
         &self.differences
     }
@@ -98,62 +111,113 @@ impl State {
     }
 }
 
-impl Room {
-    fn enter(&mut self, terms: &Terms<'_>, x: &[f32], step: f32) {
-        let channels = terms.noise.len().isqrt();
-        interleave(x, channels, &mut self.x);
-        interleave(terms.near, channels, &mut self.pulled);
-        interleave(terms.pull, channels, &mut self.kept);
-        for (pulled, kept) in self.pulled.iter_mut().zip(&mut self.kept) {
-            *pulled *= step * *kept;
-            *kept = 1.0 / (1.0 + step * *kept);
+/// Step sizes of a descent.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    image: f32,
+    differences: f32,
+    readings: f32,
+}
+
+impl Channel {
+    /// Channel `g` of the terms, from where `state` stands.
+    fn enter(
+        &mut self,
+        terms: &Terms<'_>,
+        x: &[f32],
+        differences: [&[f32]; 2],
+        g: usize,
+        step: f32,
+    ) {
+        let (m, n) = terms.operator.shape();
+        for image in [&mut self.x, &mut self.ahead] {
+            image.clear();
+            image.extend_from_slice(x);
+            image.push(0.0);
         }
-        for image in [&mut self.ahead, &mut self.slope] {
-            image.resize(x.len(), 0.0);
+        self.slope.resize(n, 0.0);
+        for (to, from) in self.differences.iter_mut().zip(differences) {
+            to.clear();
+            to.resize(terms.cols, 0.0);
+            to.extend_from_slice(from);
         }
+        let pixels = g * n..(g + 1) * n;
+        let pull = &terms.pull[pixels.clone()];
+        self.kept.clear();
+        self.kept
+            .extend(pull.iter().map(|pull| 1.0 / (1.0 + step * pull)));
+        let pulled = terms.near[pixels].iter().zip(pull);
+        self.pulled.clear();
+        self.pulled
+            .extend(pulled.map(|(near, pull)| step * pull * near));
         self.bound.clear();
-        self.bound.resize(x.len(), terms.variation);
-        interleave(terms.y, channels, &mut self.y);
-        let readings = terms.y.len() / channels;
+        self.bound.resize(n, terms.variation);
+        self.y.clear();
+        self.y.extend_from_slice(&terms.y[g * m..(g + 1) * m]);
         self.present.clear();
-        self.present.resize(terms.y.len(), 1.0);
-        for &i in terms.missing {
-            let (g, j) = (i as usize / readings, i as usize % readings);
-            self.present[j * channels + g] = 0.0;
-            self.y[j * channels + g] = 0.0; // may be anything
+        self.present.resize(m, 1.0);
+        let own = terms
+            .missing
+            .iter()
+            .map(|&i| i as usize)
+            .filter(|i| i / m == g);
+        for j in own.map(|i| i % m) {
+            self.present[j] = 0.0;
+            self.y[j] = 0.0; // may be anything
         }
-        self.seen.resize(terms.y.len(), 0.0);
+        self.seen.resize(m, 0.0);
         self.dual.clear();
-        self.dual.resize(terms.y.len(), 0.0);
-        let scratch = terms.operator.interleaved_scratch(channels);
-        self.scratch.resize(scratch, 0.0);
+        self.dual.resize(m, 0.0);
     }
 
-    /// p ← (I + σ S_N)⁻¹ (p + σ (A x̄ − y)), reading by reading over the channels; 0 where a reading is missing.
-    fn climb_readings(&mut self, step: f32, shrink: &[f32]) {
-        let channels = shrink.len().isqrt();
-        let Self {
-            y,
-            present,
-            seen,
-            dual,
-            ..
-        } = self;
-        let ahead = seen.iter_mut().zip(y.iter()).zip(dual.iter());
-        let ahead = ahead.zip(present.iter());
-        for (((ahead, y), dual), present) in ahead {
-            *ahead = present * (dual + step * (*ahead - y));
+    /// A step of the image, one of the duals of its differences, and what the readings' duals are to climb to but for the
+    /// noise: p + σ (A x̄ − y), 0 where a reading is missing.
+    fn step(&mut self, operator: &dyn Operator, inner: &[f32], scratch: &mut [f32], steps: Steps) {
+        let n = self.slope.len();
+        operator.adjoint(&self.dual, &mut self.slope, scratch);
+        let [across, down] = &mut self.differences;
+        step_image(
+            &mut self.x[..n],
+            &mut self.ahead,
+            &self.slope,
+            [across, down],
+            [&self.pulled, &self.kept],
+            inner.len(),
+            (steps.image, RELAXATION),
+        );
+        operator.apply(&self.ahead[..n], &mut self.seen, scratch);
+        climb(
+            &self.ahead,
+            &mut across[inner.len()..],
+            &mut down[inner.len()..],
+            &self.bound,
+            inner,
+            (steps.differences, RELAXATION),
+        );
+        let readings = self
+            .seen
+            .iter_mut()
+            .zip(&self.y)
+            .zip(&self.dual)
+            .zip(&self.present);
+        for (((seen, y), dual), present) in readings {
+            *seen = present * (dual + steps.readings * (*seen - y));
         }
-        let readings = seen
-            .chunks_exact(channels)
-            .zip(present.chunks_exact(channels));
-        for ((ahead, present), dual) in readings.zip(dual.chunks_exact_mut(channels)) {
-            let rows = shrink.chunks_exact(channels).zip(present);
-            for ((shrink, present), dual) in rows.zip(dual) {
-                let climbed: f32 = shrink.iter().zip(ahead).map(|(s, a)| s * a).sum();
-                *dual += RELAXATION * (climbed * present - *dual);
-            }
-        }
+    }
+}
+
+/// p ← p + ρ ((I + σ S_N)⁻¹ p̃ − p) over the channels, p̃ of which [`Channel::step`] has left where it saw the image;
+/// `shrink` are their rows and columns of the inverse.
+fn climb_readings(channels: &mut [Channel], shrink: &[f32]) {
+    let count = channels.len();
+    for g in 0..count {
+        let mut dual = std::mem::take(&mut channels[g].dual);
+        dual.iter_mut().for_each(|dual| *dual *= 1.0 - RELAXATION);
+        let weights = shrink[g * count..].iter().map(|weight| RELAXATION * weight);
+        add_columns(weights.zip(channels.iter().map(|c| &c.seen[..])), &mut dual);
+        let present = dual.iter_mut().zip(&channels[g].present);
+        present.for_each(|(dual, present)| *dual *= present);
+        channels[g].dual = dual;
     }
 }
 
@@ -163,44 +227,96 @@ impl Terms<'_> {
         if !self.variation.is_normal() || self.variation < 0.0 {
             return None;
         }
-        let channels = self.noise.len().isqrt();
-        let layout = Layout {
-            channels,
-            line: self.cols * channels,
+        let differences = self.variation / (8.0 * STEP);
+        let readings = self.variation / (STEP * self.norm.max(f32::MIN_POSITIVE));
+        let steps = Steps {
+            image: 1.0 / (8.0 * differences + readings * self.norm),
+            differences,
+            readings,
         };
-        let dual_step = self.variation / (8.0 * STEP);
-        let readings_step = self.variation / (STEP * self.norm.max(f32::MIN_POSITIVE));
-        let step = 1.0 / (8.0 * dual_step + readings_step * self.norm);
-        let shrink = shrink(self.noise, readings_step)?;
-        let [across, down] = &mut state.differences;
-        let room = &mut state.room;
-        room.enter(self, &state.x, step);
-        for iteration in 0..iterations {
-            if self.edge > 0.0 && iteration % iterations.div_ceil(WEIGHINGS) == 0 {
-                weigh(&room.x, &mut room.bound, layout, self.variation, self.edge);
-            }
-            let (slope, scratch) = (&mut room.slope, &mut room.scratch);
-            self.operator
-                .adjoint_interleaved(channels, &room.dual, slope, scratch);
-            let (x, ahead) = (&mut room.x, &mut room.ahead);
-            let (duals, pulls) = ([&**across, &**down], [&*room.pulled, &*room.kept]);
-            step_image(x, ahead, slope, duals, pulls, layout, (step, RELAXATION));
-            self.operator
-                .apply_interleaved(channels, ahead, &mut room.seen, scratch);
-            climb(
-                ahead,
-                across,
-                down,
-                &room.bound,
-                layout,
-                (dual_step, RELAXATION),
-            );
-            room.climb_readings(readings_step, &shrink);
+        let shrink = shrink(self.noise, steps.readings)?;
+        let n = self.operator.shape().1;
+        let channels = self.noise.len().isqrt();
+        let State {
+            x,
+            differences: [across, down],
+            room,
+        } = state;
+        room.inner.clear();
+        room.inner.resize(self.cols, 1.0);
+        room.inner[self.cols - 1] = 0.0;
+        room.scratch.resize(self.operator.scratch(), 0.0);
+        room.channels.resize_with(channels, Channel::default);
+        let pixels = |g: usize| g * n..(g + 1) * n;
+        for (g, channel) in room.channels.iter_mut().enumerate() {
+            let differences = [&across[pixels(g)], &down[pixels(g)]];
+            channel.enter(self, &x[pixels(g)], differences, g, steps.image);
         }
-        stack(&room.x, channels, &mut state.x);
-        state.x.iter_mut().for_each(|x| *x = x.max(0.0)); // relaxed steps end beyond
+        if uncoupled(&shrink) {
+            for (g, channel) in room.channels.iter_mut().enumerate() {
+                let shrink = &[shrink[g * channels + g]];
+                self.iterate(
+                    from_mut(channel),
+                    &room.inner,
+                    &mut room.scratch,
+                    (steps, shrink),
+                    iterations,
+                );
+            }
+        } else {
+            self.iterate(
+                &mut room.channels,
+                &room.inner,
+                &mut room.scratch,
+                (steps, &shrink),
+                iterations,
+            );
+        }
+        for (g, channel) in room.channels.iter().enumerate() {
+            let image = x[pixels(g)].iter_mut().zip(&channel.x);
+            image.for_each(|(to, x)| *to = x.max(0.0)); // relaxed steps end beyond
+            for (to, from) in [&mut *across, &mut *down]
+                .into_iter()
+                .zip(&channel.differences)
+            {
+                to[pixels(g)].copy_from_slice(&from[self.cols..]);
+            }
+        }
         Some(())
     }
+
+    /// All iterations of some channels whose noise has to do with no other's.
+    fn iterate(
+        &self,
+        channels: &mut [Channel],
+        inner: &[f32],
+        scratch: &mut [f32],
+        (steps, shrink): (Steps, &[f32]),
+        iterations: usize,
+    ) {
+        for iteration in 0..iterations {
+            for channel in &mut *channels {
+                if self.edge > 0.0 && iteration % iterations.div_ceil(WEIGHINGS) == 0 {
+                    weigh(
+                        &channel.x,
+                        &mut channel.bound,
+                        inner,
+                        self.variation,
+                        self.edge,
+                    );
+                }
+                channel.step(self.operator, inner, scratch, steps);
+            }
+            climb_readings(channels, shrink);
+        }
+    }
+}
+
+/// Whether a matrix is diagonal.
+fn uncoupled(matrix: &[f32]) -> bool {
+    let side = matrix.len().isqrt();
+    let mut entries = (0..).zip(matrix);
+    entries.all(|(i, value)| i / side == i % side || *value == 0.0)
 }
 
 /// (I + σ S_N)⁻¹, row-major, (J × J).

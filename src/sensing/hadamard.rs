@@ -14,6 +14,8 @@ pub struct Hadamard {
     permutation: Vec<u32>,
     rows: Vec<u32>,
     padded: usize,
+    /// rows that see the pixels where they are as `rows` see them permuted, where there are any
+    unpermuted: Option<Vec<u32>>,
 }
 
 /// Why a permutation and a list of rows are no Hadamard pattern set.
@@ -80,6 +82,7 @@ impl Hadamard {
             return Err(HadamardError::Flat { got: rows.len() });
         }
         Ok(Self {
+            unpermuted: unpermuted(&permutation, &rows),
             permutation,
             rows,
             padded,
@@ -126,6 +129,13 @@ impl Hadamard {
     fn scale(&self) -> f32 {
         1.0 / (self.padded as f32).sqrt()
     }
+
+    /// H·Sᵀ·y/√N, H being symmetric.
+    fn transposed(&self, rows: &[u32], y: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        put(rows, y, self.scale(), out);
+        transform(out);
+    }
 }
 
 impl Operator for Hadamard {
@@ -134,41 +144,39 @@ impl Operator for Hadamard {
     }
 
     fn scratch(&self) -> usize {
-        self.padded
+        self.padded.max(LANES)
     }
 
     fn apply(&self, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
-        self.apply_interleaved(1, v, y, scratch);
+        assert_eq!((y.len(), v.len()), self.shape());
+        let (seen, beyond) = scratch.split_at_mut(v.len());
+        beyond.fill(0.0);
+        let rows = if let Some(rows) = &self.unpermuted {
+            seen.copy_from_slice(v);
+            rows
+        } else {
+            let pixels = self.permutation.iter().map(|&i| i as usize);
+            seen.iter_mut().zip(pixels).for_each(|(to, i)| *to = v[i]);
+            &self.rows
+        };
+        transform(scratch);
+        take(rows, scratch, self.scale(), y);
     }
 
     fn adjoint(&self, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
-        self.adjoint_interleaved(1, y, v, scratch);
-    }
-
-    fn interleaved_scratch(&self, channels: usize) -> usize {
-        channels * self.padded
-    }
-
-    fn apply_interleaved(&self, channels: usize, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
-        let (m, n) = self.shape();
-        assert_eq!((y.len(), v.len()), (m * channels, n * channels));
-        gather(v, &self.permutation, channels, scratch);
-        scratch[n * channels..].fill(0.0);
-        transform(scratch, channels);
-        gather(scratch, &self.rows, channels, y);
-        let scale = self.scale();
-        y.iter_mut().for_each(|y| *y *= scale);
-    }
-
-    fn adjoint_interleaved(&self, channels: usize, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
-        let (m, n) = self.shape();
-        assert_eq!((y.len(), v.len()), (m * channels, n * channels));
-        scratch.fill(0.0);
-        scatter(y, &self.rows, channels, scratch);
-        transform(scratch, channels); // H is symmetric
-        scatter(scratch, &self.permutation, channels, v);
-        let scale = self.scale();
-        v.iter_mut().for_each(|v| *v *= scale);
+        assert_eq!((y.len(), v.len()), self.shape());
+        match &self.unpermuted {
+            Some(rows) if v.len() >= LANES => self.transposed(rows, y, v),
+            Some(rows) => {
+                self.transposed(rows, y, scratch);
+                v.copy_from_slice(&scratch[..v.len()]);
+            }
+            None => {
+                self.transposed(&self.rows, y, scratch);
+                let pixels = self.permutation.iter().map(|&i| i as usize);
+                pixels.zip(scratch).for_each(|(i, from)| v[i] = *from);
+            }
+        }
     }
 
     fn row_energy(&self, variance: &[f32], out: &mut [f32]) {
@@ -178,89 +186,120 @@ impl Operator for Hadamard {
     }
 }
 
-/// to\[i\] = from\[indices\[i\]\], of groups of `channels` values.
-fn gather(from: &[f32], indices: &[u32], channels: usize, to: &mut [f32]) {
-    let indices = indices.iter().map(|&i| i as usize);
-    match channels {
-        1 => indices.zip(to).for_each(|(i, to)| *to = from[i]),
-        4 => {
-            let from = from.as_chunks::<4>().0; // groups of known size move in one go
-            let groups = to.as_chunks_mut::<4>().0;
-            indices.zip(groups).for_each(|(i, to)| *to = from[i]);
-        }
-        _ => indices
-            .zip(to.chunks_exact_mut(channels))
-            .for_each(|(i, to)| to.copy_from_slice(&from[i * channels..][..channels])),
+/// Rows r' that see the pixels where they are as `rows` r see them permuted, where the permutation is linear over the bits of
+/// an index, i = M p, as Morton order is: popcount(r & M⁻¹ p) and popcount(M⁻ᵀ r & p) agree modulo 2.
+fn unpermuted(permutation: &[u32], rows: &[u32]) -> Option<Vec<u32>> {
+    let linear = |i: usize| {
+        let low = i & i.wrapping_neg();
+        permutation[i] == permutation[i ^ low] ^ permutation[low]
+    };
+    if !permutation.len().is_power_of_two()
+        || permutation[0] != 0
+        || !(1..permutation.len()).all(linear)
+    {
+        return None;
     }
+    let mut back = vec![0; permutation.len()];
+    (0..)
+        .zip(permutation)
+        .for_each(|(at, &i)| back[i as usize] = at);
+    let bits = 0..permutation.len().ilog2();
+    let row = |&r: &u32| {
+        let bits = bits
+            .clone()
+            .map(|bit| ((r & back[1 << bit]).count_ones() & 1) << bit);
+        bits.sum()
+    };
+    Some(rows.iter().map(row).collect())
 }
 
-/// to\[indices\[i\]\] = from\[i\], of groups of `channels` values.
-fn scatter(from: &[f32], indices: &[u32], channels: usize, to: &mut [f32]) {
-    let indices = indices.iter().map(|&i| i as usize);
-    match channels {
-        1 => indices.zip(from).for_each(|(i, from)| to[i] = *from),
-        4 => {
-            let to = to.as_chunks_mut::<4>().0;
-            let groups = from.as_chunks::<4>().0;
-            indices.zip(groups).for_each(|(i, from)| to[i] = *from);
+/// Values that are transformed side by side. The transform of each group of as many is left to [`take`] and [`put`], for of
+/// few rows signs are cheaper there than shuffles within registers.
+const LANES: usize = 8;
+type Lanes = [f32; LANES];
+
+/// Rows of the transform of a group.
+const SIGNS: [Lanes; LANES] = {
+    let mut signs = [[1.0; LANES]; LANES];
+    let mut at = 0;
+    while at < LANES * LANES {
+        let (row, lane) = (at / LANES, at % LANES);
+        if (row & lane).count_ones() % 2 == 1 {
+            signs[row][lane] = -1.0;
         }
-        _ => indices
-            .zip(from.chunks_exact(channels))
-            .for_each(|(i, from)| to[i * channels..][..channels].copy_from_slice(from)),
+        at += 1;
+    }
+    signs
+};
+
+kernel! {
+    /// y_j = scale · row_j of what [`transform`] left.
+    fn take<'a>(rows: &'a [u32], transformed: &'a [f32], scale: f32, y: &'a mut [f32]) {
+        let groups = transformed.as_chunks::<LANES>().0;
+        for (&row, y) in rows.iter().zip(y) {
+            let (group, signs) = (&groups[row as usize / LANES], &SIGNS[row as usize % LANES]);
+            let v: Lanes = std::array::from_fn(|l| group[l] * signs[l]);
+            *y = scale * (((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])));
+        }
     }
 }
 
 kernel! {
-    /// The unnormalised Walsh–Hadamard transform in place, of `channels` signals that lie interleaved.
-    fn transform<'a>(v: &'a mut [f32], channels: usize) {
-        let mut half = channels;
-        if channels == 4 && v.len() >= 8 * 4 {
-            butterflies(v, 4); // a length that the compiler knows
-            half = 8 * 4;
+    /// Adds scale · y_j row_j to what [`transform`] is to take.
+    fn put<'a>(rows: &'a [u32], y: &'a [f32], scale: f32, out: &'a mut [f32]) {
+        let groups = out.as_chunks_mut::<LANES>().0;
+        for (&row, y) in rows.iter().zip(y) {
+            let (group, signs) = (&mut groups[row as usize / LANES], &SIGNS[row as usize % LANES]);
+            let y = scale * y;
+            group.iter_mut().zip(signs).for_each(|(at, sign)| *at += y * sign);
         }
-        while 8 * half <= v.len() {
-            butterflies(v, half);
+    }
+}
+
+kernel! {
+    /// The unnormalised Walsh–Hadamard transform across groups of values, in place.
+    fn transform<'a>(v: &'a mut [f32]) {
+        let groups = v.as_chunks_mut::<LANES>().0;
+        let mut half = 1;
+        while 8 * half <= groups.len() {
+            for block in groups.chunks_exact_mut(8 * half) {
+                for i in 0..half {
+                    let sums = butterflies(std::array::from_fn(|k| block[i + k * half]));
+                    sums.into_iter().enumerate().for_each(|(k, sum)| block[i + k * half] = sum);
+                }
+            }
             half *= 8;
         }
-        while half < v.len() {
-            for block in v.chunks_exact_mut(2 * half) {
+        while half < groups.len() {
+            for block in groups.chunks_exact_mut(2 * half) {
                 let (low, high) = block.split_at_mut(half);
-                for (a, b) in low.iter_mut().zip(high) {
-                    (*a, *b) = (*a + *b, *a - *b);
-                }
+                low.iter_mut().zip(high).for_each(|(a, b)| [*a, *b] = butterfly([*a, *b]));
             }
             half *= 2;
         }
     }
 }
 
-/// Three levels of butterflies at once, of blocks of eight times `half` values.
+/// One level.
 #[inline(always)]
-fn butterflies(v: &mut [f32], half: usize) {
-    for block in v.chunks_exact_mut(8 * half) {
-        let (low, high) = block.split_at_mut(4 * half);
-        let ((a, b), (c, d)) = (low.split_at_mut(2 * half), high.split_at_mut(2 * half));
-        let ((a0, a1), (b0, b1)) = (a.split_at_mut(half), b.split_at_mut(half));
-        let ((c0, c1), (d0, d1)) = (c.split_at_mut(half), d.split_at_mut(half));
-        for i in 0..half {
-            let x = [
-                a0[i] + a1[i],
-                a0[i] - a1[i],
-                b0[i] + b1[i],
-                b0[i] - b1[i],
-                c0[i] + c1[i],
-                c0[i] - c1[i],
-                d0[i] + d1[i],
-                d0[i] - d1[i],
-            ];
-            let ab = [x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]];
-            let cd = [x[4] + x[6], x[5] + x[7], x[4] - x[6], x[5] - x[7]];
-            (a0[i], a1[i], b0[i], b1[i]) =
-                (ab[0] + cd[0], ab[1] + cd[1], ab[2] + cd[2], ab[3] + cd[3]);
-            (c0[i], c1[i], d0[i], d1[i]) =
-                (ab[0] - cd[0], ab[1] - cd[1], ab[2] - cd[2], ab[3] - cd[3]);
-        }
-    }
+fn butterfly([a, b]: [Lanes; 2]) -> [Lanes; 2] {
+    [
+        std::array::from_fn(|l| a[l] + b[l]),
+        std::array::from_fn(|l| a[l] - b[l]),
+    ]
+}
+
+/// Three levels at once.
+#[inline(always)]
+fn butterflies(v: [Lanes; 8]) -> [Lanes; 8] {
+    let [a0, a1, b0, b1, c0, c1, d0, d1] = v;
+    let ([a0, a1], [b0, b1]) = (butterfly([a0, a1]), butterfly([b0, b1]));
+    let ([c0, c1], [d0, d1]) = (butterfly([c0, c1]), butterfly([d0, d1]));
+    let ([a0, b0], [a1, b1]) = (butterfly([a0, b0]), butterfly([a1, b1]));
+    let ([c0, d0], [c1, d1]) = (butterfly([c0, d0]), butterfly([c1, d1]));
+    let ([a0, c0], [a1, c1]) = (butterfly([a0, c0]), butterfly([a1, c1]));
+    let ([b0, d0], [b1, d1]) = (butterfly([b0, d0]), butterfly([b1, d1]));
+    [a0, a1, b0, b1, c0, c1, d0, d1]
 }
 
 /// The first entry that is ≥ `bound` or stood before.
@@ -301,6 +340,36 @@ mod tests {
                 assert!((y[j] - sum / (padded as f32).sqrt()).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn linear_permutations_need_no_gathering() {
+        let pixels = 64;
+        let shuffled = Hadamard::random(pixels, 20, 3).unwrap();
+        let morton = Hadamard::variable_density(8, 8, 20, 3).unwrap();
+        assert_eq!(
+            (&shuffled.unpermuted, morton.unpermuted.is_some()),
+            (&None, true)
+        );
+        let gathering = Hadamard {
+            unpermuted: None,
+            ..morton.clone()
+        };
+        let v: Vec<f32> = (0..pixels).map(|i| (i as f32 * 0.7).sin()).collect();
+        let seen = |op: &Hadamard| {
+            let (mut y, mut scratch) = (vec![0.0; 20], vec![f32::NAN; op.scratch()]);
+            op.apply(&v, &mut y, &mut scratch);
+            let mut back = vec![0.0; pixels];
+            op.adjoint(&y, &mut back, &mut scratch);
+            [y, back].concat()
+        };
+        let (plain, gathered) = (seen(&morton), seen(&gathering));
+        assert!(
+            plain
+                .iter()
+                .zip(&gathered)
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
     }
 
     #[test]

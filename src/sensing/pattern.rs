@@ -55,18 +55,6 @@ impl Operator for Pattern {
         self.operator().adjoint(y, v, scratch);
     }
 
-    fn interleaved_scratch(&self, channels: usize) -> usize {
-        self.operator().interleaved_scratch(channels)
-    }
-
-    fn apply_interleaved(&self, channels: usize, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
-        self.operator().apply_interleaved(channels, v, y, scratch);
-    }
-
-    fn adjoint_interleaved(&self, channels: usize, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
-        self.operator().adjoint_interleaved(channels, y, v, scratch);
-    }
-
     fn row_energy(&self, variance: &[f32], out: &mut [f32]) {
         self.operator().row_energy(variance, out);
     }
