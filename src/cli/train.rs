@@ -8,6 +8,16 @@ use relucent::prior::Prior;
 use relucent::train::{self, Event, Options, RecordedFrames};
 use std::path::PathBuf;
 
+/// Knots of the embedded prior: close where obstacles are.
+const KNOTS: [f32; 6] = [
+    0.0,
+    0.111_111_11,
+    0.222_222_22,
+    0.333_333_34,
+    0.666_666_7,
+    1.0,
+];
+
 /// Train a prior on simulated scenes, and on recorded sequences where you have them.
 ///
 /// Interrupt it at will: it resumes from its checkpoint. Ask for fewer steps to let it cool down and finish earlier.
@@ -31,17 +41,17 @@ pub(crate) struct Train {
     /// Columns of pixels, a multiple of 8
     #[arg(long, default_value_t = 64)]
     cols: usize,
-    /// Range channels, J, with knots evenly from 0 to the largest range
-    #[arg(long, default_value_t = 4)]
-    channels: usize,
-    /// Knots of the range channels instead, increasing, in units of the last one
-    #[arg(long, value_delimiter = ',', conflicts_with = "channels")]
-    knots: Option<Vec<f32>>,
+    /// Knots of the range channels, increasing, in units of the last one
+    #[arg(long, value_delimiter = ',', default_values_t = KNOTS)]
+    knots: Vec<f32>,
+    /// As many range channels instead, with knots evenly from 0 to the largest range
+    #[arg(long, conflicts_with = "knots")]
+    channels: Option<usize>,
     /// Length of the code, k
     #[arg(long, default_value_t = 64)]
     code: usize,
     /// Widths of the decoder's two ReLU layers
-    #[arg(long, value_delimiter = ',', default_values_t = [512, 832])]
+    #[arg(long, value_delimiter = ',', default_values_t = [512, 448])]
     hidden: Vec<usize>,
     /// Steps in all, those already in the checkpoint counted in
     #[arg(long, default_value_t = 40_000)]
@@ -52,6 +62,9 @@ pub(crate) struct Train {
     /// Full rate of Adam
     #[arg(long, default_value_t = 5e-4)]
     rate: f32,
+    /// Share of the steps, the last ones, over which the rate falls to zero
+    #[arg(long, default_value_t = 0.25, value_parser = share)]
+    cooling: f32,
     /// Weight of the plain error of the channels, which is what recovery minimises, against errors of range
     #[arg(long, default_value_t = 3.0)]
     channel_weight: f32,
@@ -80,7 +93,7 @@ impl Train {
         train::check_output(&self.out)?;
         let hidden: [usize; 2] = self.hidden.as_slice().try_into().map_err(|_| {
             let found = list(&self.hidden);
-            anyhow::anyhow!("expected two widths, as in --hidden 512,832, found {found}")
+            anyhow::anyhow!("expected two widths, as in --hidden 512,448, found {found}")
         })?;
         let options = Options {
             name: self.name.clone(),
@@ -93,6 +106,7 @@ impl Train {
             steps: self.steps,
             batch: self.batch,
             rate: self.rate,
+            cooling: self.cooling,
             channel_weight: self.channel_weight,
             range_share: self.range_share,
             noise_ratios: self.noise_ratios.clone(),
@@ -123,9 +137,9 @@ impl Train {
     }
 
     fn knots(&self) -> Result<Knots, KnotsError> {
-        match &self.knots {
-            Some(knots) => Knots::new(knots.clone()),
-            None => Knots::even(self.channels, 1.0),
+        match self.channels {
+            Some(channels) => Knots::even(channels, 1.0),
+            None => Knots::new(self.knots.clone()),
         }
     }
 
@@ -142,9 +156,9 @@ impl Train {
 
     /// The command again, with every choice that matters and no path of this machine.
     fn command(&self) -> String {
-        let knots = match &self.knots {
-            Some(knots) => format!("--knots {}", list(knots)),
-            None => format!("--channels {}", self.channels),
+        let knots = match self.channels {
+            Some(channels) => format!("--channels {channels}"),
+            None => format!("--knots {}", list(&self.knots)),
         };
         let start = match &self.start {
             Some(path) => format!(
@@ -155,7 +169,7 @@ impl Train {
         };
         format!(
             "relucent train --name {} --rows {} --cols {} {knots} --code {} --hidden {} --steps {} --batch {} \
-             --rate {} --channel-weight {} --range-share {} --noise-ratios {} --seed {} --recorded-share {}{start}",
+             --rate {} --cooling {} --channel-weight {} --range-share {} --noise-ratios {} --seed {} --recorded-share {}{start}",
             self.name,
             self.rows,
             self.cols,
@@ -164,6 +178,7 @@ impl Train {
             self.steps,
             self.batch,
             self.rate,
+            self.cooling,
             self.channel_weight,
             self.range_share,
             list(&self.noise_ratios),
@@ -183,6 +198,14 @@ impl Train {
         };
         self.recorded.iter().map(open).collect()
     }
+}
+
+fn share(argument: &str) -> Result<f32, String> {
+    let share = argument
+        .parse()
+        .ok()
+        .filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "expected a share above 0 and at most 1".to_owned())
 }
 
 fn list(values: &[impl ToString]) -> String {

@@ -17,10 +17,12 @@ const FRAMES: u64 = 12_288;
 const BATCH: u64 = 256;
 /// Energy that is added to each regressor, over the mean of theirs.
 const RIDGE: f64 = 1e-4;
-/// Steps in which the encoder learns to find the old codes from the new channels, frames in each, and their full rate.
+/// Steps in which the encoder learns to find the old codes from the new channels, frames in each, their full rate, and the share
+/// of steps over which it falls.
 const STEPS: usize = 1000;
 const STEP_FRAMES: usize = 128;
 const RATE: f32 = 5e-5;
+const COOLING: f32 = 0.25;
 /// Least variance of a code's value over the mean of theirs.
 const LEAST_SPREAD: f64 = 1e-3;
 
@@ -156,7 +158,8 @@ fn imitate(
         let gradients = loss.backward()?;
         for parameter in student.parameters() {
             if let Some(gradient) = gradients.get(parameter.var.as_tensor()) {
-                parameter.descend(gradient, RATE * schedule(step, STEPS), step + 1)?;
+                let rate = RATE * schedule(step, STEPS, COOLING);
+                parameter.descend(gradient, rate, step + 1)?;
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::prior::{
 };
 use crate::simd::dot;
 use faer::{Mat, Side};
+use std::sync::Arc;
 
 /// Principal directions kept: the linear prior's, and those that u is estimated from.
 pub(super) const MOMENT_DIRECTIONS: usize = 200;
@@ -51,7 +52,7 @@ pub(super) fn finish(
     let code = code_distribution(&sample.codes)?;
     let error = pca::principal(&mut sample.errors, ERROR_DIRECTIONS, provenance.seed);
     let floor = |values: &[f32]| values.iter().map(|v| v.max(LEAST_REMAINDER)).collect();
-    let mut prior = Prior {
+    let prior = Prior {
         name: name.to_owned(),
         rows: grid.rows,
         cols: grid.cols,
@@ -67,17 +68,20 @@ pub(super) fn finish(
             mean: error.mean,
             directions: error.directions,
         },
-        moments: SecondMoments {
-            mean: principal.mean.clone(),
-            directions: principal.directions.clone(),
-            variances: floor(&principal.variances),
-            cross: Matrix::default(),
-            remainder: floor(&principal.remainder),
-        },
+        moments: Arc::default(),
         encoder,
     };
-    prior.moments.cross = cross(&prior, &sample);
-    Ok(prior)
+    let moments = SecondMoments {
+        mean: principal.mean.clone(),
+        directions: principal.directions.clone(),
+        variances: floor(&principal.variances),
+        cross: cross(&prior, &sample),
+        remainder: floor(&principal.remainder),
+    };
+    Ok(Prior {
+        moments: Arc::new(moments),
+        ..prior
+    })
 }
 
 fn sample(source: &Source, model: &Model, principal: &Principal) -> Result<Sample, TrainError> {

@@ -32,8 +32,6 @@ use stream::{Batch, Source};
 const CODE_WEIGHT: f64 = 1e-5;
 /// Steps over which the rate rises to its full value.
 const WARM_UP: usize = 300;
-/// Share of the steps, the last ones, over which the rate falls to zero.
-const COOLING: f32 = 0.25;
 /// Frames that principal directions are fitted to.
 const PRINCIPAL_FRAMES: u64 = 12_288;
 /// Frames of the validation figure.
@@ -64,6 +62,8 @@ pub struct Options {
     pub batch: usize,
     /// full rate of Adam
     pub rate: f32,
+    /// share of the steps, the last ones, over which the rate falls to zero, in (0, 1]
+    pub cooling: f32,
     /// weight of the plain error of the channels, which is what recovery minimises, against errors of range
     pub channel_weight: f32,
     /// share of the range errors that the encoder sees too, in [0, 1]
@@ -344,7 +344,7 @@ fn descend_once(
     noise: &Tensor,
     step: usize,
 ) -> Result<f64, TrainError> {
-    let rate = options.rate * schedule(step, options.steps);
+    let rate = options.rate * schedule(step, options.steps, options.cooling);
     let code = model.encode(&inputs(source.grid, batch)?)?;
     let found = Var::from_tensor(&code.detach())?;
     let features = model.features(&(found.as_tensor() + noise)?)?;
@@ -507,9 +507,9 @@ fn fit_principal(source: &Source, seed: u64) -> Principal {
 }
 
 /// Share of the full rate at a step: rises, stays, falls to zero.
-fn schedule(step: usize, steps: usize) -> f32 {
+fn schedule(step: usize, steps: usize, cooling: f32) -> f32 {
     let rise = (step + 1) as f32 / WARM_UP as f32;
-    let fall = (steps - step) as f32 / (COOLING * steps as f32).max(1.0);
+    let fall = (steps - step) as f32 / (cooling * steps as f32).max(1.0);
     rise.min(fall).min(1.0)
 }
 
