@@ -5,9 +5,9 @@ use std::path::PathBuf;
 /// Why a log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// the file
-    #[error("cannot read or write log {path}", path = path.display())]
-    Io {
+    /// the file cannot be read
+    #[error("cannot read log {path}", path = path.display())]
+    Read {
         /// its path
         path: PathBuf,
         /// why
@@ -37,9 +37,17 @@ pub enum JournalError {
         /// what is wrong
         source: mcap::McapError,
     },
-    /// the container refuses
+    /// the file cannot be written
     #[error("cannot write log {path}", path = path.display())]
     Write {
+        /// its path
+        path: PathBuf,
+        /// why
+        source: std::io::Error,
+    },
+    /// the container refuses what is to be written
+    #[error("cannot write log {path}", path = path.display())]
+    Refused {
         /// its path
         path: PathBuf,
         /// why

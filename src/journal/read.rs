@@ -61,7 +61,7 @@ impl Reader {
     /// # Errors
     /// Where it cannot be read or is no MCAP file.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let io = |source| JournalError::Io {
+        let io = |source| JournalError::Read {
             path: path.to_owned(),
             source,
         };
@@ -77,7 +77,7 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// Where it is no MCAP file.
     pub fn over(file: R, size: u64, path: &Path) -> Result<Self, JournalError> {
-        let records = Records::over(file, size).map_err(|source| JournalError::Io {
+        let records = Records::over(file, size).map_err(|source| JournalError::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -126,7 +126,7 @@ impl<R: Read> Reader<R> {
 
     /// The next record outside chunks; one that opens a chunk is empty. `None` where an index follows.
     fn record(&mut self) -> Result<Option<(u8, Bytes)>, JournalError> {
-        let io = |path: &Path, source| JournalError::Io {
+        let io = |path: &Path, source| JournalError::Read {
             path: path.to_owned(),
             source,
         };

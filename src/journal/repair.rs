@@ -78,7 +78,7 @@ pub fn salvage<R: Read + Seek, W: Write + Seek>(
     (log, mut old): (&Path, R),
     (out, new): (&Path, W),
 ) -> Result<(Repaired, W), JournalError> {
-    let read = |source| JournalError::Io {
+    let read = |source| JournalError::Read {
         path: log.to_owned(),
         source,
     };
@@ -127,8 +127,8 @@ fn beside(out: &Path) -> PathBuf {
 fn failed(path: &Path, source: McapError) -> JournalError {
     let path = path.to_owned();
     match source {
-        McapError::Io(source) => JournalError::Io { path, source },
-        source => JournalError::Write { path, source },
+        McapError::Io(source) => JournalError::Write { path, source },
+        source => JournalError::Refused { path, source },
     }
 }
 

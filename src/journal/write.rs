@@ -66,7 +66,7 @@ impl<C: Clock> Writer<C> {
     /// # Errors
     /// Where it cannot be written.
     pub fn durable(path: &Path, clock: C, durability: Durability) -> Result<Self, JournalError> {
-        let io = |source| JournalError::Io {
+        let io = |source| JournalError::Write {
             path: path.to_owned(),
             source,
         };
@@ -97,7 +97,7 @@ impl<C: Clock, W: Write> Writer<C, W> {
             .profile(super::PROFILE)
             .library(concat!("relucent ", env!("CARGO_PKG_VERSION")))
             .create(NoSeek::new(BufWriter::new(file)))
-            .map_err(|source| JournalError::Write {
+            .map_err(|source| JournalError::Refused {
                 path: path.to_owned(),
                 source,
             })?;
@@ -163,7 +163,7 @@ impl<C: Clock, W: Write> Writer<C, W> {
         if self.pending_since.is_some_and(due) {
             self.log.flush().map_err(|source| self.failed(source))?;
             if self.durability.sync {
-                (self.sync)().map_err(|source| JournalError::Io {
+                (self.sync)().map_err(|source| JournalError::Write {
                     path: self.path.clone(),
                     source,
                 })?;
@@ -188,7 +188,7 @@ impl<C: Clock, W: Write> Writer<C, W> {
         } = self;
         let flushed = log.into_inner().into_inner().flush();
         let ended = flushed.and_then(|()| if durability.sync { sync() } else { Ok(()) });
-        ended.map_err(|source| JournalError::Io { path, source })
+        ended.map_err(|source| JournalError::Write { path, source })
     }
 
     fn open<M: Name>(&mut self, topic: &str) -> Result<u16, JournalError> {
@@ -209,8 +209,8 @@ impl<C: Clock, W: Write> Writer<C, W> {
     fn failed(&self, source: mcap::McapError) -> JournalError {
         let path = self.path.clone();
         match source {
-            mcap::McapError::Io(source) => JournalError::Io { path, source },
-            source => JournalError::Write { path, source },
+            mcap::McapError::Io(source) => JournalError::Write { path, source },
+            source => JournalError::Refused { path, source },
         }
     }
 }

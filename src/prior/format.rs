@@ -8,6 +8,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Key of the metadata that makes a safetensors file a prior.
 const KEY: &str = "relucent.prior";
@@ -44,9 +45,17 @@ struct HeaderVersion {
 /// Why a file is no prior.
 #[derive(Debug, thiserror::Error)]
 pub enum PriorError {
-    /// cannot be read or written
-    #[error("cannot read or write prior {path}", path = path.display())]
-    Io {
+    /// cannot be read
+    #[error("cannot read prior {path}", path = path.display())]
+    Read {
+        /// the file
+        path: PathBuf,
+        /// why
+        source: std::io::Error,
+    },
+    /// cannot be written
+    #[error("cannot write prior {path}", path = path.display())]
+    Write {
         /// the file
         path: PathBuf,
         /// why
@@ -147,7 +156,7 @@ impl Prior {
     /// # Errors
     /// Where the file cannot be read or is no prior; the error says what was expected and what was found.
     pub fn load(path: &Path) -> Result<Self, PriorError> {
-        let io = |source| PriorError::Io {
+        let io = |source| PriorError::Read {
             path: path.to_owned(),
             source,
         };
@@ -183,7 +192,7 @@ impl Prior {
                 factor: tensors.factor("code.factor", k)?,
             },
             error: tensors.error(&header, outputs)?,
-            moments: tensors.moments(k, outputs)?,
+            moments: Arc::new(tensors.moments(k, outputs)?),
             encoder: tensors.encoder(&header, outputs)?,
             name: header.name,
             rows: header.rows,
@@ -233,7 +242,7 @@ impl Prior {
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PriorError> {
-        let io = |source| PriorError::Io {
+        let io = |source| PriorError::Write {
             path: path.to_owned(),
             source,
         };

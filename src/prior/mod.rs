@@ -13,6 +13,7 @@ pub use net::{Activations, Affine, Decoder, Head, Jacobian};
 
 use crate::simd::dot;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How a prior came to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +62,7 @@ pub struct RepresentationError {
 /// Second moments of frames and codes, from which u is estimated linearly out of any measurement.
 ///
 /// Its directions are the principal directions of frames: the linear prior of any size up to r.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecondMoments {
     /// x̄, (J·n)
     pub mean: Vec<f32>,
@@ -96,8 +97,8 @@ pub struct Prior {
     pub code: CodeDistribution,
     /// what the decoder cannot say
     pub error: RepresentationError,
-    /// what is linear
-    pub moments: SecondMoments,
+    /// what is linear; shared with what recovers
+    pub moments: Arc<SecondMoments>,
     /// from frames to codes
     pub encoder: Encoder,
 }
@@ -106,7 +107,7 @@ impl Prior {
     /// The bytes of the embedded default prior.
     pub const EMBEDDED: &'static [u8] = include_bytes!("default.safetensors");
 
-    /// The embedded default prior: 64 × 64 pixels, four channels.
+    /// The embedded default prior: 64 × 64 pixels, six channels.
     ///
     /// # Errors
     /// As [`Prior::from_bytes`]; never, in a build that passes its tests.

@@ -392,7 +392,7 @@ mod tests {
         ] {
             sensor.patterns = vec![pattern];
             let pattern = &sensor.patterns[0];
-            let sight = Sight::new(&model.rest, model.moments.as_ref(), pattern);
+            let sight = Sight::new(&model.rest, model.moments.as_deref(), pattern);
             let errors = images.iter().map(|image| {
                 let measurement = Measurement {
                     gain: 1e-8,

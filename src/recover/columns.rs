@@ -5,6 +5,7 @@
 
 use crate::prior::Matrix;
 use crate::simd::kernel;
+use faer::Mat;
 
 /// Values of an output that are summed up at a time: they stay in the nearest cache.
 const TILE: usize = 16384;
@@ -74,6 +75,15 @@ impl Columns {
         let values = self.steps(index).iter().zip(&self.step);
         let slots = out.iter_mut().zip(values);
         slots.for_each(|(out, (q, step))| *out = f32::from(*q) * step);
+    }
+
+    /// All images, as columns.
+    pub(super) fn matrix(&self) -> Mat<f32> {
+        let mut matrix = Mat::zeros(self.len(), self.count());
+        for index in 0..self.count() {
+            self.image(index, matrix.col_as_slice_mut(index));
+        }
+        matrix
     }
 
     /// out += Σ weight·image; images of weight 0 are not read.

@@ -12,8 +12,8 @@ use faer::{Accum, Mat, MatRef, Par};
 /// A·\[W_d, E Λ^½\] and what else patterns make of a model, before any noise level.
 #[derive(Clone, Debug)]
 pub(super) struct Fused {
-    /// (J·m × H + q)
-    matrix: Mat<f32>,
+    /// H + q columns of J·m readings
+    columns: Columns,
     /// A(b + ē), (J·m)
     offset: Vec<f32>,
     /// readings of an image of ones, (m)
@@ -32,7 +32,7 @@ impl Fused {
             seen: (spread.variances().iter().sum::<f32>()
                 / model.rest.variance.iter().sum::<f32>())
             .min(1.0),
-            matrix: patterns.columns([&model.head, &model.error]),
+            columns: patterns.columns([&model.head, &model.error]),
             offset: patterns.image(&model.offset()),
             flat: patterns.image(&vec![1.0; operator.shape().1]),
             spread,
@@ -60,14 +60,14 @@ impl Fused {
     pub(super) fn readings(&self, features: &[f32], error: &[f64]) -> Vec<f32> {
         let mut readings = self.offset.clone();
         let error = error.iter().map(|&c| c as f32);
-        let weights = features.iter().copied().chain(error);
-        add_columns(self.matrix.as_ref(), weights, &mut readings);
+        let weights: Vec<f32> = features.iter().copied().chain(error).collect();
+        self.columns.add(&weights, &mut readings);
         readings
     }
 
     /// The system behind a whitener, as long as the readings.
     pub(super) fn system(&self, model: &Model, whitener: Whitener) -> System {
-        let matrix = whitener.apply_columns(self.matrix.as_ref());
+        let matrix = whitener.apply_columns(self.columns.matrix().as_ref());
         let mut offset = vec![0.0; whitener.len()];
         whitener.apply(&self.offset, &mut offset);
         let error = matrix
@@ -364,8 +364,8 @@ impl<'a> Patterns<'a> {
         out
     }
 
-    /// Of images kept in 16 bits, one after another.
-    fn columns(&mut self, images: [&Columns; 2]) -> Mat<f32> {
+    /// Of images kept in 16 bits, one after another, and kept so.
+    fn columns(&mut self, images: [&Columns; 2]) -> Columns {
         let (readings, pixels) = self.operator.shape();
         let len = images[0].len();
         let count = images.iter().map(|images| images.count()).sum();
@@ -378,7 +378,10 @@ impl<'a> Patterns<'a> {
             images.image(index, &mut image);
             self.apply(&image, out.col_as_slice_mut(r));
         }
-        out
+        Columns::new(out.ncols(), out.nrows(), |i, values| {
+            let row = values.iter_mut().zip(out.row(i).iter());
+            row.for_each(|(to, v)| *to = *v);
+        })
     }
 
     /// The images in the first rows of `images`, at most `count`, as columns of readings.

@@ -10,7 +10,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef, Side};
 
 /// Largest pattern set whose readings are whitened together: beyond it each frame would wait for that, and it gains nothing.
-const MOST_TOGETHER: usize = 512;
+const MOST_FULL: usize = 512;
 
 /// The second moments seen through a pattern set.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Linear {
         operator: &dyn Operator,
     ) -> Self {
         let rest = rest.with_variance(left_over(moments, directions));
-        let spread = if operator.shape().0 > MOST_TOGETHER {
+        let spread = if operator.shape().0 > MOST_FULL {
             Spread::Apart(rest.energy(operator))
         } else {
             rest.spread(operator)

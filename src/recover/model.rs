@@ -12,6 +12,7 @@ use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Random codes whose features tell what readings can show.
 const SAMPLES: usize = 1024;
@@ -57,7 +58,7 @@ pub struct Model {
     /// root mean square over all pixels of the return of the frames that the model knows
     pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
-    pub(super) moments: Option<SecondMoments>,
+    pub(super) moments: Option<Arc<SecondMoments>>,
     /// tells models of priors apart
     pub(super) fingerprint: u64,
 }
@@ -107,7 +108,7 @@ impl Model {
             samples: Some(generator.sampled()),
             mean_error: prior.error.mean.clone(),
             rms_return: prior.rms_return,
-            moments: Some(prior.moments.clone()),
+            moments: Some(Arc::clone(&prior.moments)),
             error,
             rest,
             channels,

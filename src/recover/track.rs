@@ -18,10 +18,10 @@ use super::solve::{Problem, Solution, StopReason};
 use super::start::{Chosen, Start, blended};
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
-use crate::prior::{Activations, Prior};
-use crate::sensing::{Operator, SensorDescription};
+use crate::prior::{Activations, Prior, SecondMoments};
+use crate::sensing::{Data, Operator, SensorDescription};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 mod unsigned;
 
@@ -69,7 +69,7 @@ pub struct Tracker<C> {
     settings: Settings,
     clock: C,
     fused: Vec<Option<Fused>>,
-    linear: Vec<Option<Linear>>,
+    linear: Vec<OnceLock<Linear>>,
     systems: VecDeque<(usize, i32, System)>,
     last: Option<Last>,
     last_brightness: Option<Brightness>,
@@ -118,7 +118,11 @@ impl<C: Clock> Tracker<C> {
         model.check(&description)?;
         Ok(Self {
             fused: vec![None; description.patterns.len()],
-            linear: vec![None; description.patterns.len()],
+            linear: description
+                .patterns
+                .iter()
+                .map(|_| OnceLock::new())
+                .collect(),
             sights: description.patterns.iter().map(|_| None).collect(),
             sure: vec![None; description.patterns.len()],
             last_brightness: None,
@@ -305,14 +309,9 @@ impl<C: Clock> Tracker<C> {
         brightness: Brightness,
         started: u64,
     ) -> Result<Estimate, MeasurementError> {
-        let source = match (self.settings.method, &self.model.moments) {
-            (Method::Principal, Some(moments)) => {
-                let set = measurement.pattern_set;
-                let pattern = &self.description.patterns[set];
-                let directions = self.settings.directions;
-                let linear = self.linear[set].get_or_insert_with(|| {
-                    Linear::correlated(moments, directions, &self.model.rest, pattern)
-                });
+        let linear = self.linear(measurement.pattern_set);
+        let source = match (self.settings.method, linear) {
+            (Method::Principal, Some((linear, moments))) => {
                 let image = linear.image(moments, &self.description.noise, measurement);
                 Source::Image(image.ok_or(MeasurementError::Degenerate {
                     gain: measurement.gain,
@@ -396,7 +395,7 @@ impl<C: Clock> Tracker<C> {
         let pattern = &self.description.patterns[set];
         let model = &self.model;
         let sight = self.sights[set]
-            .get_or_insert_with(|| Sight::new(&model.rest, model.moments.as_ref(), pattern));
+            .get_or_insert_with(|| Sight::new(&model.rest, model.moments.as_deref(), pattern));
         let energy = sight.energy;
         let read = brightness(measurement, pattern, sight, &self.description.noise);
         let brightness = match (read, self.last_brightness) {
@@ -488,8 +487,7 @@ impl<C: Clock> Tracker<C> {
             deadline,
         };
         let linear = || {
-            let linear = self.linear[measurement.pattern_set].as_ref()?;
-            let moments = self.model.moments.as_ref()?;
+            let (linear, moments) = self.linear(measurement.pattern_set)?;
             linear.code(moments, &self.description.noise, measurement)
         };
         let before = warm.as_ref().map(|(_, belief, left)| (belief, left));
@@ -577,6 +575,21 @@ impl<C: Clock> Tracker<C> {
             .map(|(_, _, system)| system)
     }
 
+    /// The second moments seen through a pattern set, from when they are first asked for, and themselves; `None` where the
+    /// model has none.
+    fn linear(&self, set: usize) -> Option<(&Linear, &SecondMoments)> {
+        let moments = self.model.moments.as_deref()?;
+        let pattern = &self.description.patterns[set];
+        let made = || match (self.settings.method, self.description.data) {
+            (Method::Principal, Data::Linear) => {
+                Linear::correlated(moments, self.settings.directions, &self.model.rest, pattern)
+            }
+            (Method::Principal, _) => Linear::new(moments, self.settings.directions, pattern),
+            _ => Linear::new(moments, usize::MAX, pattern),
+        };
+        Some((self.linear[set].get_or_init(made), moments))
+    }
+
     /// Makes sure that a pattern set is fused, and whitened at a noise level; the longest unused makes room.
     fn ready(&mut self, set: usize, gain: f32) -> Result<(), MeasurementError> {
         let level = gain_level(gain);
@@ -592,9 +605,6 @@ impl<C: Clock> Tracker<C> {
         }
         let pattern = &self.description.patterns[set];
         let fused = self.fused[set].get_or_insert_with(|| Fused::new(&self.model, pattern));
-        if let (None, Some(moments)) = (&self.linear[set], &self.model.moments) {
-            self.linear[set] = Some(Linear::new(moments, usize::MAX, pattern));
-        }
         let system = fused
             .whitened(
                 &self.model,

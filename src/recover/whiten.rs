@@ -20,8 +20,8 @@ pub(super) struct Whitener {
 struct Block {
     /// positions in y
     rows: Vec<u32>,
-    /// L, lower triangular
-    factor: Mat<f32>,
+    /// L, lower triangular: its columns from the diagonal down, one after another
+    factor: Vec<f32>,
 }
 
 impl Whitener {
@@ -68,10 +68,12 @@ impl Whitener {
             let size = rows.len();
             let matrix = Mat::from_fn(size, size, |r, c| covariance(rows[r], rows[c]));
             let factor = matrix.llt(Side::Lower).ok()?;
-            let factor = factor.L();
-            let factor = Mat::from_fn(size, size, |r, c| factor[(r, c)] as f32);
-            let usable = (0..size).all(|i| factor[(i, i)].is_normal());
-            usable.then_some(Block { rows, factor })
+            let columns = factor.L().col_iter().enumerate();
+            let entries = columns.flat_map(|(c, column)| column.iter().skip(c).map(|&v| v as f32));
+            let factor = entries.collect();
+            let block = Block { rows, factor };
+            let usable = (0..size).all(|c| block.column(c)[0].is_normal());
+            usable.then_some(block)
         });
         let blocks = blocks.collect::<Option<Vec<_>>>()?;
         let len = blocks.iter().map(|block| block.rows.len()).sum();
@@ -105,7 +107,7 @@ impl Whitener {
                 }
             }
             if size > SMALL {
-                solve_lower_triangular_in_place(block.factor.as_ref(), part, Par::Seq);
+                solve_lower_triangular_in_place(block.matrix().as_ref(), part, Par::Seq);
             } else {
                 (0..matrix.ncols())
                     .for_each(|c| block.solve(&mut out.col_as_slice_mut(c)[start..start + size]));
@@ -128,10 +130,11 @@ impl Whitener {
     /// Diagonal of S₀⁻¹, indexed like y, (`len`); 0 where a reading is missing.
     pub(super) fn precision(&self, len: usize) -> Vec<f32> {
         let mut out = vec![0.0; len];
-        for Block { rows, factor } in &self.blocks {
-            let mut inverse: Mat<f32> = Mat::identity(rows.len(), rows.len());
+        for block in &self.blocks {
+            let mut inverse: Mat<f32> = Mat::identity(block.rows.len(), block.rows.len());
+            let factor = block.matrix();
             solve_lower_triangular_in_place(factor.as_ref(), inverse.as_mut(), Par::Seq);
-            for (c, &row) in rows.iter().enumerate() {
+            for (c, &row) in block.rows.iter().enumerate() {
                 out[row as usize] = inverse.col_as_slice(c).iter().map(|v| v * v).sum();
             }
         }
@@ -151,10 +154,26 @@ impl Whitener {
 }
 
 impl Block {
+    /// Column `c` of L from the diagonal down.
+    fn column(&self, c: usize) -> &[f32] {
+        let size = self.rows.len();
+        let before = c * (2 * size + 1 - c) / 2;
+        &self.factor[before..before + size - c]
+    }
+
+    /// L
+    fn matrix(&self) -> Mat<f32> {
+        let mut matrix = Mat::zeros(self.rows.len(), self.rows.len());
+        for c in 0..self.rows.len() {
+            matrix.col_as_slice_mut(c)[c..].copy_from_slice(self.column(c));
+        }
+        matrix
+    }
+
     /// L⁻¹ w, in place.
     fn solve(&self, w: &mut [f32]) {
         for c in 0..w.len() {
-            let column = &self.factor.col_as_slice(c)[c..];
+            let column = self.column(c);
             let (done, rest) = w[c..].split_at_mut(1);
             done[0] /= column[0];
             crate::simd::add_scaled(-done[0], &column[1..], rest);
@@ -164,7 +183,7 @@ impl Block {
     /// L⁻ᵀ w, in place.
     fn solve_transposed(&self, w: &mut [f32]) {
         for c in (0..w.len()).rev() {
-            let column = &self.factor.col_as_slice(c)[c..];
+            let column = self.column(c);
             let known = crate::simd::dot(&column[1..], &w[c + 1..]);
             w[c] = (w[c] - known) / column[0];
         }

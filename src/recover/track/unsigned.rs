@@ -8,7 +8,6 @@ use crate::recover::brightness::Sight;
 use crate::recover::error::MeasurementError;
 use crate::recover::expectation::expected;
 use crate::recover::fuse::System;
-use crate::recover::linear::Linear;
 use crate::recover::method::Method;
 use crate::recover::report::Signs;
 use crate::recover::signs::{Settled, Unsigned, loudness, settle_principal, signed, sure};
@@ -52,19 +51,13 @@ impl<C: Clock> Tracker<C> {
     ) -> Result<Measurement, MeasurementError> {
         let set = measurement.pattern_set;
         let (model, pattern) = (&self.model, &self.description.patterns[set]);
-        let moments = model.moments.as_ref();
-        let directions = match self.settings.method {
-            Method::Principal => self.settings.directions,
-            _ => usize::MAX,
-        };
+        let moments = model.moments.as_deref();
         let sight =
             self.sights[set].get_or_insert_with(|| Sight::new(&model.rest, moments, pattern));
         let energy = sight.energy;
-        let scale = match (self.last_brightness, moments) {
+        let scale = match (self.last_brightness, self.linear(set)) {
             (Some(last), _) => model.scale(last),
-            (None, Some(moments)) => {
-                let linear = self.linear[set]
-                    .get_or_insert_with(|| Linear::new(moments, directions, pattern));
+            (None, Some((linear, moments))) => {
                 loudness(linear, moments, measurement, &self.description.noise).sqrt()
             }
             (None, None) => 1.0,
@@ -178,9 +171,7 @@ impl<C: Clock> Tracker<C> {
 
     /// What is expected of the readings before any sign is chosen.
     fn cold_guess(&mut self, rough: &Measurement, sure: &[f32]) -> Option<Settled> {
-        let set = rough.pattern_set;
-        let moments = self.model.moments.as_ref()?;
-        let linear = self.linear[set].as_ref()?;
+        let (linear, moments) = self.linear(rough.pattern_set)?;
         let channels = self.description.channels();
         let noise: Vec<f32> = self
             .description
@@ -229,12 +220,9 @@ impl<C: Clock> Tracker<C> {
     /// For methods without a code: from principal directions, where the method has them, or from a flat image.
     fn signed_image(&mut self, rough: &Measurement, sure: &[f32]) -> Vec<f32> {
         let set = rough.pattern_set;
-        let (model, pattern) = (&self.model, &self.description.patterns[set]);
-        match (&model.moments, self.settings.method) {
-            (Some(moments), Method::Principal) => {
-                let directions = self.settings.directions;
-                let linear = self.linear[set]
-                    .get_or_insert_with(|| Linear::new(moments, directions, pattern));
+        let pattern = &self.description.patterns[set];
+        match (self.linear(set), self.settings.method) {
+            (Some((linear, moments)), Method::Principal) => {
                 settle_principal(linear, moments, &self.description.noise, rough, sure)
             }
             _ => {
