@@ -49,7 +49,7 @@ fn a_whole_one_comes_back() {
 #[test]
 fn the_embedded_one_is_whole() {
     let prior = Prior::embedded().unwrap();
-    assert_eq!((prior.rows, prior.cols, prior.channels()), (64, 64, 4));
+    assert_eq!((prior.rows, prior.cols, prior.channels()), (64, 64, 6));
     assert!(Prior::EMBEDDED.len() < 24_000_000);
 }
 

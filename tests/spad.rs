@@ -43,7 +43,7 @@ fn binning() -> Binning {
 }
 
 /// From 0 to beyond 400 mm and the pulse's tail, in steps of 11 bins: wider than the pulse, so that it falls into one
-/// or two neighbouring channels, and J = 4 as in the default sensor.
+/// or two neighbouring channels: J = 4.
 fn knots() -> Knots {
     Knots::even(4, 0.45).unwrap()
 }

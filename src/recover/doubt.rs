@@ -5,7 +5,7 @@
 //! of all, whatever the patterns.
 
 use crate::sensing::Operator;
-use crate::simd::{add_scaled, kernel};
+use crate::simd::{add_scaled, dot, kernel};
 
 /// Pixels from a window's centre to its sides: 3, 5 and 7 pixels across.
 const REACHES: [usize; 3] = [1, 2, 3];
@@ -26,13 +26,14 @@ pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Vec<f
         operator.adjoint(left, image, &mut scratch);
     }
     let (mut sums, mut energy) = (vec![0.0; pixels], vec![0.0; pixels]);
-    let mut doubt = vec![0.0; pixels];
+    let (mut doubt, ones) = (vec![0.0; pixels], vec![1.0; pixels]);
     for reach in REACHES {
+        let widths: Vec<f32> = (0..cols).map(|col| span(col, reach, cols)).collect();
         let mut beyond = vec![0.0; pixels];
         for image in images.chunks_exact(pixels) {
             add_lines(image, reach, cols, &mut sums);
-            square_windows(&sums, reach, cols, &mut energy);
-            let total = energy.iter().map(|e| f64::from(*e)).sum::<f64>() as f32;
+            square_windows(&sums, reach, &widths, &mut energy);
+            let total = dot(&energy, &ones);
             if total > 0.0 {
                 let mean = total * channels as f32 / pixels as f32;
                 add_scaled(mean.recip(), &energy, &mut beyond);
@@ -60,22 +61,27 @@ kernel! {
 }
 
 kernel! {
-    /// Of sums over lines, the squares of the sums over the windows about each pixel, over the windows' areas, (n).
-    fn square_windows<'a>(sums: &'a [f32], reach: usize, cols: usize, out: &'a mut [f32]) {
+    /// Of sums over lines, the squares of the sums over the windows about each pixel, over the windows' areas, (n); windows
+    /// are as wide as `widths`, (cols), at each column.
+    fn square_windows<'a>(sums: &'a [f32], reach: usize, widths: &'a [f32], out: &'a mut [f32]) {
+        let cols = widths.len();
         let rows = sums.len() / cols;
-        let span = |at: usize, len: usize| (at + reach + 1).min(len) - at.saturating_sub(reach);
         for (row, (out, sums)) in out.chunks_exact_mut(cols).zip(sums.chunks_exact(cols)).enumerate() {
             out.copy_from_slice(sums);
             for shift in 1..=reach.min(cols - 1) {
                 out[shift..].iter_mut().zip(sums).for_each(|(out, v)| *out += v);
                 out.iter_mut().zip(&sums[shift..]).for_each(|(out, v)| *out += v);
             }
-            let height = span(row, rows);
-            for (col, sum) in out.iter_mut().enumerate() {
-                *sum *= *sum / (height * span(col, cols)) as f32;
-            }
+            let height = span(row, reach, rows);
+            out.iter_mut().zip(widths).for_each(|(sum, width)| *sum *= *sum / (height * width));
         }
     }
+}
+
+/// Pixels of a line of `len` within `reach` of the one at `at`.
+#[inline(always)]
+fn span(at: usize, reach: usize, len: usize) -> f32 {
+    ((at + reach + 1).min(len) - at.saturating_sub(reach)) as f32
 }
 
 #[cfg(test)]

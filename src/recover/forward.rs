@@ -87,14 +87,14 @@ mod tests {
         let decoder = prior.whitened_decoder();
         decoder.decode(&code, &mut Activations::default(), &mut image);
         let pattern = &sensor.patterns[0];
-        let mut y = vec![0.0; 4 * 60];
+        let mut y = vec![0.0; prior.channels() * 60];
         let mut scratch = vec![0.0; pattern.scratch()];
         for (x, y) in image.chunks_exact(4096).zip(y.chunks_exact_mut(60)) {
             pattern.apply(x, y, &mut scratch);
         }
         let readings = forward.system.project(&y); // whitened, without b and ē
         let of_nothing = forward.system.project(&{
-            let mut bias = vec![0.0; 4 * 60];
+            let mut bias = vec![0.0; y.len()];
             for (x, y) in model.bias.chunks_exact(4096).zip(bias.chunks_exact_mut(60)) {
                 pattern.apply(x, y, &mut scratch);
             }
@@ -106,7 +106,7 @@ mod tests {
             assert!((got - expected).abs() < 1e-3 * size, "{got} {expected}");
         }
         let rows = measured.len();
-        assert!(rows == readings.y.len() && (200..=240).contains(&rows)); // of 240, those in which images differ
+        assert!(rows == readings.y.len() && (y.len() / 2..=y.len()).contains(&rows)); // those in which images differ
         assert!(forward.active() > 64 && forward.weights_read() > rows * forward.active());
         assert!(Forward::new(&sensor, model, 1, 1e-4).is_none());
     }

@@ -158,11 +158,11 @@ impl Readings {
 
 impl System {
     /// No longer than it has columns, where it was: exact, and no iteration grows with m any more.
-    fn shrunk(self) -> Self {
+    fn shrunk(mut self) -> Self {
         if self.matrix.nrows() <= self.matrix.ncols() {
             return self;
         }
-        let qr = self.matrix.qr();
+        let qr = std::mem::replace(&mut self.matrix, Mat::new()).qr(); // as large as Q, which it makes room for
         let matrix = qr.thin_R().to_owned();
         Self {
             error_rows: matrix.nrows(),

@@ -27,6 +27,8 @@ pub enum Method {
 pub struct Refine {
     /// steps of the primal–dual method; 0 leaves x₀ as it is
     pub iterations: usize,
+    /// the same of a cold frame, which has no duals of the frame before to go on from
+    pub cold_iterations: usize,
     /// λ, in units of one over the return that the prior knows
     pub variation: f32,
     /// difference, over that return, at which its weight in TV has halved; 0 weighs all alike
@@ -46,9 +48,10 @@ impl Default for Refine {
     fn default() -> Self {
         Self {
             iterations: 60,
+            cold_iterations: 150,
             variation: 18.0,
             edge: 0.05,
-            proximity: 0.5,
+            proximity: 0.3,
             freedom: 0.3,
             last_proximity: 6.0,
             doubt: 3.0,
@@ -87,6 +90,7 @@ impl Refine {
     /// x₀ stays as it is.
     pub const NONE: Self = Self {
         iterations: 0,
+        cold_iterations: 0,
         variation: 0.0,
         edge: 0.0,
         proximity: 0.0,
@@ -160,17 +164,19 @@ impl Settings {
 
 const PRINCIPAL_AND_VARIATION: Refine = Refine {
     iterations: 100,
+    cold_iterations: 150,
     variation: 20.0,
     edge: 0.05,
-    proximity: 0.5,
+    proximity: 0.3,
     freedom: 0.0,
     last_proximity: 6.0,
     doubt: 3.0,
 };
 const VARIATION: Refine = Refine {
     iterations: 150,
+    cold_iterations: 150,
     variation: 13.0,
-    edge: 0.05,
+    edge: 0.08,
     proximity: 0.0,
     freedom: 0.0,
     last_proximity: 2.0,

@@ -154,10 +154,13 @@ impl Renderer {
                 _ => &first.x,
             };
             self.state.restart(start);
-            if terms
-                .descend(&mut self.state, self.settings.refine.iterations)
-                .is_none()
-            {
+            let Refine {
+                iterations,
+                cold_iterations,
+                ..
+            } = self.settings.refine;
+            let iterations = if warm { iterations } else { cold_iterations };
+            if terms.descend(&mut self.state, iterations).is_none() {
                 self.state.x = first.x;
             }
         } else {
