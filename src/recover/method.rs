@@ -37,7 +37,8 @@ pub struct Refine {
     pub proximity: f32,
     /// w₀: how far even a dark pixel may leave x₀
     pub freedom: f32,
-    /// the same as γ, towards the refined frame before, as far as the readings bear it out
+    /// the same as γ, towards the refined frame before, where that was a thirtieth of a second ago, and in inverse proportion
+    /// to the time; as far as the readings bear it out
     pub last_proximity: f32,
     /// how fast both γ fall where readings contradict an image: γ/(1 + this · excess of the energy that it leaves there)
     pub doubt: f32,

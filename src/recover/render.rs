@@ -18,6 +18,10 @@ use std::sync::Arc;
 
 /// Energy that x₀ may leave of the readings over what ψ puts on them; where it leaves more, the prior knows no such scene.
 const USUAL_SURPRISE: f32 = 0.3;
+/// Time between frames, s, that [`Refine::last_proximity`] is of, and the least that counts: the longer ago a frame was, the
+/// less it says, as the variance of a random walk grows.
+const USUAL_INTERVAL_S: f32 = 1.0 / 30.0;
+const LEAST_INTERVAL_S: f32 = 1.0 / 120.0;
 /// Least variance over ψ that an image's errors are taken to have.
 const LEAST_SURPRISE: f32 = 0.01;
 
@@ -37,6 +41,8 @@ pub struct Renderer {
     gauges: Vec<Option<Gauge>>,
     /// where refinement stands, at the sensor's own scale
     pub(super) state: State,
+    /// when the frame was that it stands at
+    stamp_ns: u64,
 }
 
 /// A first image.
@@ -71,6 +77,7 @@ impl Renderer {
             variance: variance.into(),
             settings: settings.clone(),
             state: State::default(),
+            stamp_ns: 0,
             description,
             model,
         }
@@ -83,6 +90,7 @@ impl Renderer {
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         checkpoint.check(&self.model)?;
         self.state = checkpoint.refined.clone();
+        self.stamp_ns = checkpoint.header.stamp_ns;
         Ok(())
     }
 
@@ -172,6 +180,7 @@ impl Renderer {
         frame.range_sigma.clear();
         self.sigma(estimate, &first.trust, frame);
         self.state.x = image;
+        self.stamp_ns = measurement.stamp_ns;
     }
 
     /// σ of a frame that was read out, where it was asked for.
@@ -307,7 +316,9 @@ impl Renderer {
             .collect();
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
-            let weight = last_proximity / self.surprise(&left, measurement);
+            let elapsed_s = 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32;
+            let known = USUAL_INTERVAL_S / elapsed_s.max(LEAST_INTERVAL_S);
+            let weight = known * last_proximity / self.surprise(&left, measurement);
             let other = self.belief(&left, measurement);
             let other = other.iter().zip(level).cycle().zip(self.variance.iter());
             let values = first.x.iter_mut().zip(&mut pull).zip(last).zip(other);
