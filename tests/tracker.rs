@@ -341,6 +341,30 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_frame_of_long_ago_holds_the_next_one_less() {
+    let prior = Prior::embedded().unwrap();
+    let sensor = sim::describe((64, 64), &prior.knots, 30.0, (2, READINGS), 5).unwrap();
+    let sensor = Arc::new(sensor);
+    let moved = |stamp_ns: u64| {
+        let settings = Settings::preset("tv").unwrap(); // nothing but the frame before holds it
+        let clock = Manual::default();
+        let mut tracker = Tracker::new(Arc::clone(&sensor), &prior, settings, clock).unwrap();
+        let (mut before, mut after) = (RangeImage::default(), RangeImage::default());
+        let first = frame(&sensor, 2, 0).1;
+        tracker.recover(&first, &mut before).unwrap();
+        let second = Measurement {
+            stamp_ns,
+            ..frame(&sensor, 2, 9).1
+        };
+        let report = tracker.recover(&second, &mut after).unwrap();
+        assert_eq!(report.start, StartKind::Warm);
+        rmse(&after, &before)
+    };
+    let (soon, late) = (moved(33_333_333), moved(1_000_000_000));
+    assert!(late > 1.01 * soon, "{late} {soon}");
+}
+
+#[test]
 fn a_sensor_of_another_size_is_refused() {
     let prior = Prior::embedded().unwrap();
     let sensor = sim::describe((32, 64), &prior.knots, 30.0, (1, 50), 1).unwrap();
