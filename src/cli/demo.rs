@@ -25,13 +25,13 @@ pub(crate) struct Demo {
     #[arg(long, default_value = "street")]
     scene: Family,
     /// Number of frames, at 30 Hz
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     frames: u32,
     /// Measurements over pixels, m/n
     #[arg(long, default_value_t = 0.05)]
     ratio: f64,
     /// Which scene of its kind; no prior was trained on any of them
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 3)]
     seed: u32,
     /// Where the depth log goes (MCAP)
     #[arg(long, default_value = "depth.mcap")]
