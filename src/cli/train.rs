@@ -3,20 +3,10 @@
 use super::recorded;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use relucent::frame::{Knots, KnotsError};
+use relucent::frame::Knots;
 use relucent::prior::Prior;
 use relucent::train::{self, Event, Options, RecordedFrames};
 use std::path::PathBuf;
-
-/// Knots of the embedded prior: close where obstacles are.
-const KNOTS: [f32; 6] = [
-    0.0,
-    0.111_111_11,
-    0.222_222_22,
-    0.333_333_34,
-    0.666_666_7,
-    1.0,
-];
 
 /// Train a prior on simulated scenes, and on recorded sequences where you have them.
 ///
@@ -41,9 +31,9 @@ pub(crate) struct Train {
     /// Columns of pixels, a multiple of 8
     #[arg(long, default_value_t = 64)]
     cols: usize,
-    /// Knots of the range channels, increasing, in units of the last one
-    #[arg(long, value_delimiter = ',', default_values_t = KNOTS)]
-    knots: Vec<f32>,
+    /// Knots of the range channels, increasing, in units of the last one [default: the embedded prior's]
+    #[arg(long, value_delimiter = ',')]
+    knots: Option<Vec<f32>>,
     /// As many range channels instead, with knots evenly from 0 to the largest range
     #[arg(long, conflicts_with = "knots")]
     channels: Option<usize>,
@@ -77,7 +67,8 @@ pub(crate) struct Train {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Prior whose weights to start from, of these knots and widths or others (a last layer as wide or wider), `embedded` for the default; principal directions without one
+    /// Prior whose weights to start from, `embedded` for the default: of any knots, and a last layer as wide or wider;
+    /// principal directions without one
     #[arg(long)]
     start: Option<PathBuf>,
     /// Checkpoint to resume from and to go on writing [default: beside the prior]
@@ -95,12 +86,13 @@ impl Train {
             let found = list(&self.hidden);
             anyhow::anyhow!("expected two widths, as in --hidden 512,448, found {found}")
         })?;
+        let knots = self.knots()?;
         let options = Options {
             name: self.name.clone(),
-            command: self.command(),
+            command: self.command(&knots),
             rows: self.rows,
             cols: self.cols,
-            knots: self.knots()?,
+            knots,
             code: self.code,
             hidden,
             steps: self.steps,
@@ -136,11 +128,12 @@ impl Train {
         Ok(())
     }
 
-    fn knots(&self) -> Result<Knots, KnotsError> {
-        match self.channels {
-            Some(channels) => Knots::even(channels, 1.0),
-            None => Knots::new(self.knots.clone()),
-        }
+    fn knots(&self) -> anyhow::Result<Knots> {
+        Ok(match (&self.knots, self.channels) {
+            (Some(knots), _) => Knots::new(knots.clone())?,
+            (None, Some(channels)) => Knots::even(channels, 1.0)?,
+            (None, None) => Knots::new(Prior::embedded()?.knots)?,
+        })
     }
 
     fn start(&self) -> anyhow::Result<Option<Prior>> {
@@ -155,11 +148,8 @@ impl Train {
     }
 
     /// The command again, with every choice that matters and no path of this machine.
-    fn command(&self) -> String {
-        let knots = match self.channels {
-            Some(channels) => format!("--channels {channels}"),
-            None => format!("--knots {}", list(&self.knots)),
-        };
+    fn command(&self, knots: &Knots) -> String {
+        let knots = format!("--knots {}", list(knots.metres())); // in units of the last one
         let start = match &self.start {
             Some(path) => format!(
                 " --start {}",

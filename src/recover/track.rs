@@ -309,15 +309,16 @@ impl<C: Clock> Tracker<C> {
         brightness: Brightness,
         started: u64,
     ) -> Result<Estimate, MeasurementError> {
-        let linear = self.linear(measurement.pattern_set);
-        let source = match (self.settings.method, linear) {
-            (Method::Principal, Some((linear, moments))) => {
+        let principal = self.settings.method == Method::Principal;
+        let linear = principal.then(|| self.linear(measurement.pattern_set));
+        let source = match linear.flatten() {
+            Some((linear, moments)) => {
                 let image = linear.image(moments, &self.description.noise, measurement);
                 Source::Image(image.ok_or(MeasurementError::Degenerate {
                     gain: measurement.gain,
                 })?)
             }
-            _ => Source::Blank,
+            None => Source::Blank,
         };
         let warm = self.last_brightness.is_some() && !self.settings.always_cold;
         self.last_brightness = Some(brightness);

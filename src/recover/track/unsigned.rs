@@ -55,12 +55,11 @@ impl<C: Clock> Tracker<C> {
         let sight =
             self.sights[set].get_or_insert_with(|| Sight::new(&model.rest, moments, pattern));
         let energy = sight.energy;
-        let scale = match (self.last_brightness, self.linear(set)) {
-            (Some(last), _) => model.scale(last),
-            (None, Some((linear, moments))) => {
+        let scale = match self.last_brightness {
+            Some(last) => model.scale(last),
+            None => self.linear(set).map_or(1.0, |(linear, moments)| {
                 loudness(linear, moments, measurement, &self.description.noise).sqrt()
-            }
-            (None, None) => 1.0,
+            }),
         };
         self.at_scale(measurement, scale, energy)
     }
@@ -221,11 +220,12 @@ impl<C: Clock> Tracker<C> {
     fn signed_image(&mut self, rough: &Measurement, sure: &[f32]) -> Vec<f32> {
         let set = rough.pattern_set;
         let pattern = &self.description.patterns[set];
-        match (self.linear(set), self.settings.method) {
-            (Some((linear, moments)), Method::Principal) => {
+        let principal = self.settings.method == Method::Principal;
+        match principal.then(|| self.linear(set)).flatten() {
+            Some((linear, moments)) => {
                 settle_principal(linear, moments, &self.description.noise, rough, sure)
             }
-            _ => {
+            None => {
                 let (channels, pixels) = (self.description.channels(), self.description.pixels());
                 let nothing = vec![0.0; rough.y.len()];
                 let like = without(pattern, &vec![-1.0; channels * pixels], &nothing);
