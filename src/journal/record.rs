@@ -64,10 +64,11 @@ impl<'a> Walk<'a> {
         self.skip(4)
     }
 
+    /// Pairs of strings after the length of all: of a key alone the container's own parser reads the value beyond them.
     fn map(&mut self) -> Option<()> {
         let mut inside = Walk(self.part()?);
         while !inside.0.is_empty() {
-            inside.strings(1)?;
+            inside.strings(2)?;
         }
         Some(())
     }
