@@ -85,8 +85,8 @@ fn every_hadamard_pattern() {
 fn blocks_of_pixels() {
     let blocks = || Pattern::Blocks(Blocks::new(64, 64, 4).unwrap());
     assert!(beside_hadamard("256 blocks, x₀", blocks(), 256, Refine::NONE) < 1.1);
-    // within a block refinement has nothing to go by
-    assert!(beside_hadamard("256 blocks", blocks(), 256, Refine::default()) < 1.2);
+    // within a block refinement has only what it has learnt to go by, of other patterns
+    assert!(beside_hadamard("256 blocks", blocks(), 256, Refine::default()) < 1.5);
 }
 
 #[test]

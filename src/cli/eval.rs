@@ -49,7 +49,7 @@ pub(crate) struct Eval {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Methods to compare, refined frames included; pca-64 is known too
-    #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,pca+tv,pca,tv,dct,wavelet", value_parser = method)]
+    #[arg(long, value_delimiter = ',', default_value = "latent+net,latent+tv,latent,pca+tv,pca,tv,dct,wavelet", value_parser = method)]
     methods: Vec<(String, Settings)>,
     /// Simulated scenes that the methods are compared on, one frame in each
     #[arg(long, default_value_t = 50)]

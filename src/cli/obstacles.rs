@@ -32,7 +32,7 @@ pub(crate) struct Obstacles {
     #[arg(long)]
     sampling: Option<Sampling>,
     /// Methods, by the names that eval knows
-    #[arg(long, value_delimiter = ',', default_value = "latent+tv,latent,tv", value_parser = method)]
+    #[arg(long, value_delimiter = ',', default_value = "latent+net,latent,tv", value_parser = method)]
     methods: Vec<(String, Settings)>,
     /// Frames that a tracker sees, at 30 Hz, before the one that is scored, or more where the obstacle is in view for longer;
     /// 0 = it starts cold

@@ -350,7 +350,7 @@ mod tests {
         let named = |name: &str| (name.to_owned(), Settings::preset(name).unwrap());
         let comparison = Comparison {
             problem: Problem::CompressedSensing,
-            methods: vec![named("latent+tv"), named("pca")],
+            methods: vec![named("latent+net"), named("pca")],
             options: Options {
                 frames: 1,
                 lead_in: 1,
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(html.matches("<svg").count(), 4);
         assert_eq!(html.matches("data:image/png;base64,iVBORw0KGgo").count(), 6);
         for text in [
-            "latent+tv, tracked",
+            "latent+net, tracked",
             "RMSE, cold / cold rival",
             " of pca",
             "variable-density Hadamard",

@@ -128,17 +128,17 @@ mod tests {
     #[test]
     fn each_error_is_held_against_the_best_rival_of_the_same_frames() {
         let named = |name: &&str| ((*name).to_owned(), Settings::preset(name).unwrap());
-        let methods: Vec<_> = ["latent+tv", "latent", "tv", "pca"]
+        let methods: Vec<_> = ["latent+net", "latent", "tv", "pca"]
             .iter()
             .map(named)
             .collect();
         let with = |abs_rel, row| MethodRow { abs_rel, ..row };
         let rows = [
-            with(0.5, row("latent+tv", false, 0.05, 0.9)),
+            with(0.5, row("latent+net", false, 0.05, 0.9)),
             with(0.1, row("latent", false, 0.05, 0.1)), // its own kind, no rival
             with(0.25, row("tv", false, 0.05, 1.2)),
             with(1.0, row("pca", false, 0.05, 1.0)),
-            with(0.5, row("latent+tv", true, 0.05, 0.6)),
+            with(0.5, row("latent+net", true, 0.05, 0.6)),
             with(1.0, row("tv", true, 0.05, 0.5)),
             with(0.1, row("tv", true, 0.1, 0.1)), // of more readings
         ];

@@ -223,10 +223,10 @@ mod tests {
     #[test]
     fn tracked_recovery_is_held_against_cold_curves_of_its_scene() {
         let named = |name: &&str| ((*name).to_owned(), Settings::preset(name).unwrap());
-        let methods: Vec<_> = ["latent+tv", "tv", "dct"].iter().map(named).collect();
+        let methods: Vec<_> = ["latent+net", "tv", "dct"].iter().map(named).collect();
         let mut rows: Vec<_> = CURVE
             .into_iter()
-            .map(|(fraction, error)| row("latent+tv", false, fraction, error))
+            .map(|(fraction, error)| row("latent+net", false, fraction, error))
             .collect();
         rows.extend(
             CURVE
@@ -234,13 +234,13 @@ mod tests {
                 .map(|(fraction, error)| row("tv", false, fraction, 4.0 * error)),
         );
         rows.extend([
-            row("latent+tv", true, 0.01, 2.0),
+            row("latent+net", true, 0.01, 2.0),
             row("tv", true, 0.01, 0.1),
             row("dct", false, 0.25, 5.0),
         ]);
         rows.push(MethodRow {
             scene: "elsewhere".to_owned(),
-            ..row("latent+tv", false, 0.02, 0.1)
+            ..row("latent+net", false, 0.02, 0.1)
         });
         let all = fewer(&methods, &rows);
         let found: Vec<_> = all
@@ -252,7 +252,7 @@ mod tests {
             2,
             "one ratio of the Lasso is no curve: {all:?}"
         );
-        assert_eq!(found[0].0, "latent+tv");
+        assert_eq!(found[0].0, "latent+net");
         assert!((found[0].2 - 2.0).abs() < 1e-9, "{all:?}");
         assert!(
             found[1].0 == "tv" && (found[1].2 - 25.0).abs() < 1e-9,

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn every_method_takes_every_problem() {
         let prior = Prior::embedded().unwrap();
-        let names = ["latent+tv", "pca", "tv", "dct"];
+        let names = ["latent+net", "pca", "tv", "dct"];
         for problem in Problem::ALL {
             let mut compared = comparison(problem, vec![], &names);
             compared.options.frames = 1;

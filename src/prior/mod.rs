@@ -5,11 +5,13 @@ mod format;
 mod matrix;
 mod net;
 mod random;
+mod unrolled;
 
 pub use encoder::{Encoder, TokenGrid};
 pub use format::PriorError;
 pub use matrix::Matrix;
 pub use net::{Activations, Affine, Decoder, Head, Jacobian};
+pub use unrolled::{Conditional, Stage, Unrolled};
 
 use crate::simd::dot;
 use serde::{Deserialize, Serialize};
@@ -101,6 +103,8 @@ pub struct Prior {
     pub moments: Arc<SecondMoments>,
     /// from frames to codes
     pub encoder: Encoder,
+    /// what refines images after total variation, where it was trained
+    pub unrolled: Option<Unrolled>,
 }
 
 impl Prior {

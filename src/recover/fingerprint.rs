@@ -1,8 +1,10 @@
 //! Tells models apart.
 
 use super::model::Model;
+use super::unroll::Network;
 
-/// FNV-1a over what a model's images are made from: its layers, the scales of its images, its means and variances.
+/// FNV-1a over what a model's images are made from: its layers, the scales of its images, its means and
+/// variances, the weights that refine them.
 pub(super) fn fingerprint(model: &Model) -> u64 {
     let layers = model.decoder.layers.iter();
     let layers = layers.flat_map(|layer| layer.weight.data().iter().chain(&layer.bias));
@@ -11,7 +13,8 @@ pub(super) fn fingerprint(model: &Model) -> u64 {
     let values = layers
         .chain(scales)
         .chain(means)
-        .chain(&model.rest.variance);
+        .chain(&model.rest.variance)
+        .chain(model.network.iter().flat_map(Network::weights));
     values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
         (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
     })
@@ -29,11 +32,12 @@ mod tests {
         let of = |prior: &Prior| Model::new(prior, ErrorModel::Directions).fingerprint;
         let known = of(&prior);
         assert_eq!(known, of(&prior));
-        let changes: [fn(&mut Prior); 4] = [
+        let changes: [fn(&mut Prior); 5] = [
             |p| p.decoder.layers[0].weight.row_mut(0)[0] += 0.01,
             |p| p.decoder.layers[1].bias[0] += 0.01,
             |p| p.error.mean[0] += 0.01,
             |p| p.error.variances[0] *= 1.1,
+            |p| p.unrolled.as_mut().unwrap().stages[0].far.bias[0] += 0.01,
         ];
         for (index, change) in changes.iter().enumerate() {
             let mut other = prior.clone();

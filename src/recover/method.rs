@@ -42,25 +42,30 @@ pub struct Refine {
     pub last_proximity: f32,
     /// how fast both γ fall where readings contradict an image: γ/(1 + this · excess of the energy that it leaves there)
     pub doubt: f32,
+    /// whether the prior's unrolled network goes on from there, where it has one; half the steps are made before it
+    pub unrolled: bool,
 }
 
-/// The strongest choice of parameters for the default method, found on tuning scenes.
 impl Default for Refine {
     fn default() -> Self {
-        Self {
-            iterations: 60,
-            cold_iterations: 150,
-            variation: 18.0,
-            edge: 0.05,
-            proximity: 0.3,
-            freedom: 0.3,
-            last_proximity: 6.0,
-            doubt: 3.0,
-        }
+        Self::DEFAULT
     }
 }
 
 impl Refine {
+    /// The strongest choice of parameters for the default method, found on tuning scenes.
+    const DEFAULT: Self = Self {
+        iterations: 60,
+        cold_iterations: 150,
+        variation: 18.0,
+        edge: 0.05,
+        proximity: 0.3,
+        freedom: 0.3,
+        last_proximity: 6.0,
+        doubt: 3.0,
+        unrolled: true,
+    };
+
     /// Checks what refinement is asked to do; nothing is asked of it with no steps.
     ///
     /// # Errors
@@ -98,6 +103,7 @@ impl Refine {
         freedom: 0.0,
         last_proximity: 0.0,
         doubt: 0.0,
+        unrolled: false,
     };
 }
 
@@ -127,7 +133,8 @@ impl Default for Lasso {
 }
 
 /// Names of [`Settings::preset`].
-pub const PRESETS: [&str; 8] = [
+pub const PRESETS: [&str; 9] = [
+    "latent+net",
     "latent+tv",
     "latent",
     "pca+tv",
@@ -147,7 +154,8 @@ impl Settings {
             ..Self::default()
         };
         Some(match name {
-            "latent+tv" => Self::default(),
+            "latent+net" => Self::default(),
+            "latent+tv" => image(Method::Latent, LATENT_AND_VARIATION),
             "latent" => image(Method::Latent, Refine::NONE),
             "pca" => image(Method::Principal, Refine::NONE),
             "pca-64" => Self {
@@ -163,6 +171,10 @@ impl Settings {
     }
 }
 
+const LATENT_AND_VARIATION: Refine = Refine {
+    unrolled: false,
+    ..Refine::DEFAULT
+};
 const PRINCIPAL_AND_VARIATION: Refine = Refine {
     iterations: 100,
     cold_iterations: 150,
@@ -172,6 +184,7 @@ const PRINCIPAL_AND_VARIATION: Refine = Refine {
     freedom: 0.0,
     last_proximity: 6.0,
     doubt: 3.0,
+    unrolled: false,
 };
 const VARIATION: Refine = Refine {
     iterations: 150,
@@ -182,6 +195,7 @@ const VARIATION: Refine = Refine {
     freedom: 0.0,
     last_proximity: 2.0,
     doubt: 3.0,
+    unrolled: false,
 };
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod magnitudes;
 mod method;
 mod model;
 mod pace;
+mod planes;
 mod reference;
 mod render;
 mod report;
@@ -33,6 +34,7 @@ mod signs;
 mod solve;
 mod start;
 mod track;
+mod unroll;
 mod variation;
 mod whiten;
 

@@ -5,6 +5,7 @@ use super::columns::Columns;
 use super::error::TrackerError;
 use super::fingerprint::fingerprint;
 use super::rest::Rest;
+use super::unroll::Network;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::sensing::SensorDescription;
 use crate::simd::add_scaled;
@@ -59,6 +60,8 @@ pub struct Model {
     pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
     pub(super) moments: Option<Arc<SecondMoments>>,
+    /// what refines images after total variation, where the prior has learnt it
+    pub(super) network: Option<Network>,
     /// tells models of priors apart
     pub(super) fingerprint: u64,
 }
@@ -114,6 +117,10 @@ impl Model {
             channels,
             grid: (prior.rows, prior.cols),
             knots: prior.knots.clone(),
+            network: prior
+                .unrolled
+                .as_ref()
+                .map(|weights| Network::new(weights, (prior.rows, prior.cols))),
             ..generator
         };
         model.fingerprint = fingerprint(&model);
@@ -205,6 +212,7 @@ impl Model {
             knots: vec![1.0],
             rms_return: 1.0,
             moments: None,
+            network: None,
             fingerprint: 0,
         }
     }

@@ -10,9 +10,10 @@ use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
 use super::sigma::{Evidence, Sampler};
 use super::track::without;
+use super::unroll::{Evidence as Beside, Room};
 use super::variation::{State, Terms};
 use crate::frame::{Measurement, RangeImage};
-use crate::prior::Activations;
+use crate::prior::{Activations, Unrolled};
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
 
@@ -39,10 +40,13 @@ pub struct Renderer {
     sampler: Option<Sampler>,
     /// of each pattern set, where it is known
     gauges: Vec<Option<Gauge>>,
-    /// where refinement stands, at the sensor's own scale
+    /// where refinement stands, at the sensor's own scale: what total variation made of the frame, from which the next one goes
+    /// on, and not what a network made of that, which would feed on its own errors
     pub(super) state: State,
     /// when the frame was that it stands at
     stamp_ns: u64,
+    /// what the unrolled network works on
+    room: Room,
 }
 
 /// A first image.
@@ -78,6 +82,7 @@ impl Renderer {
             settings: settings.clone(),
             state: State::default(),
             stamp_ns: 0,
+            room: Room::default(),
             description,
             model,
         }
@@ -124,6 +129,7 @@ impl Renderer {
             self.state = State::default();
         }
         let mut first = self.first(estimate);
+        let mut improved = None;
         if let Some(basis) = &self.basis {
             let settings = &self.settings.lasso;
             let mut x = last.unwrap_or(first.x);
@@ -139,6 +145,7 @@ impl Renderer {
             );
             self.state.x = x;
         } else if self.settings.refine.iterations > 0 {
+            let own = first.x.clone();
             let pull = self.pull(&mut first, last.as_deref(), &y, measurement);
             let gain = measurement.gain / (scale * scale);
             let mut noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
@@ -168,23 +175,52 @@ impl Renderer {
                 ..
             } = self.settings.refine;
             let iterations = if warm { iterations } else { cold_iterations };
+            let model = Arc::clone(&self.model);
+            let network = model.network.as_ref().zip(self.conditions(pattern, &noise));
+            let iterations = match network {
+                Some(_) => iterations.div_ceil(2),
+                None => iterations,
+            };
             if terms.descend(&mut self.state, iterations).is_none() {
                 self.state.x = first.x;
+            } else if let Some((network, conditions)) = network {
+                let beside = Beside {
+                    operator: pattern,
+                    norm,
+                    y: &y,
+                    missing: &measurement.missing,
+                    conditions,
+                    first: &own,
+                    last: last.as_deref().unwrap_or(&own),
+                };
+                let mut x = self.state.x.clone();
+                network.improve(&beside, &mut x, &mut self.room);
+                improved = Some(x);
             }
         } else {
             self.state.x = first.x;
         }
-        let image: Vec<f32> = self.state.x.iter().map(|x| x * scale).collect();
+        let shown = improved.as_ref().unwrap_or(&self.state.x);
+        let image: Vec<f32> = shown.iter().map(|x| x * scale).collect();
         let (knots, s_min) = (&self.description.knots, self.description.s_min);
         knots.read_out(&image, s_min, frame);
         frame.range_sigma.clear();
-        self.sigma(estimate, &first.trust, frame);
-        self.state.x = image;
+        self.sigma(estimate, &first.trust, shown, frame);
+        self.state.x.iter_mut().for_each(|x| *x *= scale);
         self.stamp_ns = measurement.stamp_ns;
     }
 
+    /// What an unrolled network goes by, αN₀ being `noise`; `None` where none is asked for, or trained for such readings.
+    fn conditions(&self, pattern: &dyn Operator, noise: &[f32]) -> Option<[f32; 2]> {
+        let channels = self.description.channels();
+        let variance = noise.iter().step_by(channels + 1).sum::<f32>() / channels as f32;
+        let (m, n) = pattern.shape();
+        let conditions = Unrolled::conditions(m as f32 / n as f32, variance.sqrt());
+        conditions.filter(|_| self.settings.refine.unrolled)
+    }
+
     /// σ of a frame that was read out, where it was asked for.
-    fn sigma(&self, estimate: &Estimate, trust: &[f32], frame: &mut RangeImage) {
+    fn sigma(&self, estimate: &Estimate, trust: &[f32], x: &[f32], frame: &mut RangeImage) {
         let (
             Some(sampler),
             Source::Latent {
@@ -205,7 +241,7 @@ impl Renderer {
             state: sampler.variance(&self.model, state, draws, trust),
             rest: (*error_scale, &self.variance),
             trust,
-            x: &self.state.x,
+            x,
             seen: *seen,
         };
         let knots = &self.description.knots;

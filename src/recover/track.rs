@@ -643,12 +643,23 @@ fn rounded_gain(level: i32) -> f32 {
 
 /// y − (I_J⊗A) x, (J·m), of an image x, (J·n).
 pub(super) fn without(operator: &dyn Operator, x: &[f32], y: &[f32]) -> Vec<f32> {
-    let (readings, pixels) = operator.shape();
     let mut scratch = vec![0.0; operator.scratch()];
     let mut out = vec![0.0; y.len()];
+    without_into(operator, x, y, &mut out, &mut scratch);
+    out
+}
+
+/// The same into the caller's buffers.
+pub(super) fn without_into(
+    operator: &dyn Operator,
+    x: &[f32],
+    y: &[f32],
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let (readings, pixels) = operator.shape();
     for (x, out) in x.chunks_exact(pixels).zip(out.chunks_exact_mut(readings)) {
-        operator.apply(x, out, &mut scratch);
+        operator.apply(x, out, scratch);
     }
     out.iter_mut().zip(y).for_each(|(out, y)| *out = y - *out);
-    out
 }

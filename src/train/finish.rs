@@ -70,6 +70,7 @@ pub(super) fn finish(
         },
         moments: Arc::default(),
         encoder,
+        unrolled: None,
     };
     let moments = SecondMoments {
         mean: principal.mean.clone(),

@@ -13,7 +13,7 @@ mod recorded;
 mod stream;
 
 use crate::frame::{Knots, RangeImage};
-use crate::prior::{Matrix, Prior, Provenance, TokenGrid};
+use crate::prior::{Matrix, Prior, Provenance, TokenGrid, Unrolled};
 use crate::sim;
 use candle_core::{Device, Tensor, Var};
 use carry::Before;
@@ -217,7 +217,7 @@ pub fn train(
         options, &source, &model, &principal, &history, first, observe,
     )?;
     observe(Event::Finishing);
-    finish::finish(
+    let prior = finish::finish(
         &options.name,
         &source,
         &model,
@@ -230,7 +230,18 @@ pub fn train(
             batch: options.batch,
             data,
         },
-    )
+    )?;
+    Ok(Prior {
+        unrolled: kept_network(options, &prior),
+        ..prior
+    })
+}
+
+/// The unrolled network of the prior to start from, which knows images of its channels, whatever the code.
+fn kept_network(options: &Options, prior: &Prior) -> Option<Unrolled> {
+    let start = options.start.as_ref()?;
+    let network = start.unrolled.as_ref()?;
+    (start.knots == prior.knots).then(|| network.clone())
 }
 
 /// The network before the first step: the prior to start from, carried over to these channels where it is of others.

@@ -1,8 +1,8 @@
 //! A prior of few numbers.
 
 use relucent::prior::{
-    Affine, CodeDistribution, Decoder, Encoder, Head, Matrix, Prior, Provenance,
-    RepresentationError, SecondMoments,
+    Affine, CodeDistribution, Conditional, Decoder, Encoder, Head, Matrix, Prior, Provenance,
+    RepresentationError, SecondMoments, Stage, Unrolled,
 };
 use std::sync::Arc;
 
@@ -14,6 +14,35 @@ fn affine(rows: usize, cols: usize) -> Affine {
     Affine {
         weight: Matrix::new(rows, cols, values(rows * cols)),
         bias: values(rows),
+    }
+}
+
+fn conditional(len: usize) -> Conditional {
+    Conditional {
+        base: values(len),
+        slope: Matrix::new(len, 2, values(2 * len)),
+    }
+}
+
+/// One stage of three fine features and two coarse ones, for two channels.
+fn unrolled() -> Unrolled {
+    let (j, fine, coarse) = (2, 3, 2);
+    let stage = Stage {
+        step: conditional(j),
+        merge: affine(fine, 8 * j + fine).weight,
+        merge_bias: conditional(fine),
+        near: affine(fine, 9 * fine),
+        down: affine(coarse, 4 * fine),
+        far: affine(coarse, 9 * coarse),
+        up: affine(4 * fine, coarse),
+        join: affine(fine, 9 * fine),
+        out: affine(4 * j, fine),
+    };
+    Unrolled {
+        first: affine(fine, 16 * j).weight,
+        first_bias: conditional(fine),
+        stages: vec![stage],
+        step: conditional(j),
     }
 }
 
@@ -63,5 +92,6 @@ pub(crate) fn small() -> Prior {
             out: Matrix::new(k, 4, values(4 * k)),
             linear: affine(k, outputs),
         },
+        unrolled: Some(unrolled()),
     }
 }

@@ -1,0 +1,359 @@
+//! Convolutions over planes of features.
+//!
+//! A plane is a grid of values with a border of zeros, row after row, so that what lies beyond an edge needs no case of its
+//! own: a convolution is the same sum of shifted planes everywhere, and is taken along the whole plane, border included,
+//! which is zeroed again after it.
+
+use crate::prior::Matrix;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Features that are summed at once, each over so many registers: with values and a weight, all of sixteen.
+const TOGETHER: usize = 4;
+const REGISTERS: usize = 3;
+/// Values of the widest such run, of registers of eight.
+const WIDEST: usize = REGISTERS * 8;
+
+/// Size of planes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Grid {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+}
+
+impl Grid {
+    /// Distance from a row to the next.
+    fn stride(self) -> usize {
+        self.cols + 2
+    }
+
+    /// Values of all rows, border included.
+    fn wanted(self) -> usize {
+        self.rows * self.stride()
+    }
+
+    /// Length of a plane, with what the last run reads beyond it.
+    pub(super) fn len(self) -> usize {
+        self.wanted().next_multiple_of(WIDEST) + 2 * self.stride() + 2
+    }
+
+    /// Where the first value of a row stands.
+    fn row(self, row: usize) -> usize {
+        (row + 1) * self.stride() + 1
+    }
+
+    /// Zeroed planes of so many features, and of those that make the last group full.
+    pub(super) fn planes(self, features: usize) -> Vec<f32> {
+        vec![0.0; features.next_multiple_of(TOGETHER) * self.len()]
+    }
+
+    /// Zeroes what surrounds a plane's values.
+    fn clear_border(self, plane: &mut [f32]) {
+        plane[..self.row(0)].fill(0.0);
+        for row in 1..self.rows {
+            plane[self.row(row) - 2..self.row(row)].fill(0.0);
+        }
+        plane[self.row(self.rows - 1) + self.cols..].fill(0.0);
+    }
+}
+
+/// A layer of a convolutional network: each feature a sum over features before and pixels around.
+#[derive(Clone, Debug)]
+pub(super) struct Convolution {
+    /// by group of features, feature before, pixel and feature of the group
+    weights: Vec<f32>,
+    /// pixels along each axis: 1 or 3
+    side: usize,
+    /// features before
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Convolution {
+    /// Of weights (out × in·side²).
+    pub(super) fn new(weights: &Matrix, side: usize) -> Self {
+        let (outputs, taps) = (weights.rows(), weights.cols());
+        let groups = (0..outputs).step_by(TOGETHER);
+        let weights = groups.flat_map(|first| {
+            (0..taps).flat_map(move |tap| {
+                (first..first + TOGETHER).map(move |o| match o < outputs {
+                    true => weights.row(o)[tap],
+                    false => 0.0,
+                })
+            })
+        });
+        Self {
+            weights: weights.collect(),
+            side,
+            inputs: taps / (side * side),
+            outputs,
+        }
+    }
+
+    pub(super) fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// W * x + b of planes, and 0 where that is less if `relu`; `input` and `output` may hold more planes than there are features.
+    pub(super) fn apply(
+        &self,
+        grid: Grid,
+        input: &[f32],
+        bias: &[f32],
+        relu: bool,
+        output: &mut [f32],
+    ) {
+        let centre = grid.stride() + 1;
+        let offsets: Vec<usize> = match self.side {
+            1 => vec![centre],
+            side => (0..side * side)
+                .map(|tap| tap / side * grid.stride() + tap % side)
+                .collect(),
+        };
+        let mut groups = [0.0; TOGETHER].repeat(self.outputs.div_ceil(TOGETHER));
+        groups[..self.outputs].copy_from_slice(bias);
+        Arch::new().dispatch(Sums {
+            input: &input[..self.inputs * grid.len()],
+            len: grid.len(),
+            wanted: grid.wanted(),
+            weights: &self.weights,
+            bias: &groups,
+            offsets: &offsets,
+            relu,
+            output,
+            to: centre,
+        });
+        let planes = output.chunks_exact_mut(grid.len()).take(self.outputs);
+        planes.for_each(|plane| grid.clear_border(plane));
+    }
+}
+
+/// Sums of products of planes. Products are fused with their sums: the results are the same on every machine, and machines
+/// without such an instruction are slow.
+struct Sums<'a> {
+    /// planes, of `len` values each
+    input: &'a [f32],
+    len: usize,
+    /// values that are wanted of each
+    wanted: usize,
+    /// see [`Convolution`]
+    weights: &'a [f32],
+    bias: &'a [f32],
+    /// where the pixels around stand
+    offsets: &'a [usize],
+    /// whether sums below 0 are 0
+    relu: bool,
+    output: &'a mut [f32],
+    /// where the first value of an output stands
+    to: usize,
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            input,
+            len,
+            wanted,
+            weights,
+            bias,
+            offsets,
+            relu,
+            output,
+            to,
+        } = self;
+        let width = REGISTERS * S::F32_LANES;
+        let per_input = TOGETHER * offsets.len();
+        let per_group = input.len() / len * per_input;
+        let groups = weights
+            .chunks_exact(per_group)
+            .zip(bias.chunks_exact(TOGETHER));
+        for ((weights, bias), output) in groups.zip(output.chunks_exact_mut(TOGETHER * len)) {
+            for run in 0..wanted.div_ceil(width) {
+                let at = run * width;
+                let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; TOGETHER];
+                for o in 0..TOGETHER {
+                    sums[o] = [simd.splat_f32s(bias[o]); REGISTERS];
+                }
+                let inputs = input.chunks_exact(len);
+                for (plane, weights) in inputs.zip(weights.chunks_exact(per_input)) {
+                    for (&offset, weights) in offsets.iter().zip(weights.chunks_exact(TOGETHER)) {
+                        let (x, _) = S::as_simd_f32s(&plane[at + offset..at + offset + width]);
+                        let x = [x[0], x[1], x[2]];
+                        for o in 0..TOGETHER {
+                            let weight = simd.splat_f32s(weights[o]);
+                            for r in 0..REGISTERS {
+                                sums[o][r] = simd.mul_add_f32s(weight, x[r], sums[o][r]);
+                            }
+                        }
+                    }
+                }
+                let zero = simd.splat_f32s(0.0);
+                for o in 0..TOGETHER {
+                    let values = &mut output[o * len + at + to..][..width];
+                    let (values, _) = S::as_mut_simd_f32s(values);
+                    for r in 0..REGISTERS {
+                        let sum = sums[o][r];
+                        values[r] = if relu { simd.max_f32s(sum, zero) } else { sum };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is taken apart: a picture of twice the rows and columns of a grid.
+#[derive(Clone, Copy)]
+pub(super) enum Fine {
+    /// without a border: an image
+    Image,
+    /// with a border: planes
+    Planes,
+}
+
+impl Fine {
+    /// Length of one picture, where its first value stands, and the distance from a row to the next.
+    fn layout(self, coarse: Grid) -> (usize, usize, usize) {
+        let grid = Grid {
+            rows: 2 * coarse.rows,
+            cols: 2 * coarse.cols,
+        };
+        match self {
+            Self::Image => (grid.rows * grid.cols, 0, grid.cols),
+            Self::Planes => (grid.len(), grid.row(0), grid.stride()),
+        }
+    }
+}
+
+/// Takes pictures of twice a grid's rows and columns apart into four planes each: every second row and column.
+pub(super) fn take_apart(from: &[f32], fine: Fine, grid: Grid, to: &mut [f32]) {
+    let (len, first, stride) = fine.layout(grid);
+    let pictures = from.chunks_exact(len);
+    for (picture, planes) in pictures.zip(to.chunks_exact_mut(4 * grid.len())) {
+        for (part, plane) in planes.chunks_exact_mut(grid.len()).enumerate() {
+            for row in 0..grid.rows {
+                let at = first + (2 * row + part / 2) * stride;
+                let pairs = picture[at..at + 2 * grid.cols].chunks_exact(2);
+                let values = plane[grid.row(row)..][..grid.cols].iter_mut();
+                values
+                    .zip(pairs)
+                    .for_each(|(value, pair)| *value = pair[part % 2]);
+            }
+        }
+    }
+}
+
+/// Adds four planes each, put together, to pictures of twice a grid's rows and columns.
+pub(super) fn put_together(from: &[f32], grid: Grid, fine: Fine, to: &mut [f32]) {
+    let (len, first, stride) = fine.layout(grid);
+    let pictures = to.chunks_exact_mut(len);
+    for (planes, picture) in from.chunks_exact(4 * grid.len()).zip(pictures) {
+        for (part, plane) in planes.chunks_exact(grid.len()).enumerate() {
+            for row in 0..grid.rows {
+                let at = first + (2 * row + part / 2) * stride;
+                let pairs = picture[at..at + 2 * grid.cols].chunks_exact_mut(2);
+                let values = &plane[grid.row(row)..][..grid.cols];
+                pairs
+                    .zip(values)
+                    .for_each(|(pair, value)| pair[part % 2] += value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid { rows: 6, cols: 10 };
+
+    /// Planes of `features` features that vary from value to value.
+    fn planes(features: usize) -> Vec<f32> {
+        let mut planes = GRID.planes(features);
+        for (f, plane) in planes
+            .chunks_exact_mut(GRID.len())
+            .take(features)
+            .enumerate()
+        {
+            for row in 0..GRID.rows {
+                for col in 0..GRID.cols {
+                    let value = (f * 31 + row * 17 + col * 7) % 11;
+                    plane[GRID.row(row) + col] = value as f32 - 5.0;
+                }
+            }
+        }
+        planes
+    }
+
+    fn value(planes: &[f32], feature: usize, row: isize, col: isize) -> f32 {
+        let inside =
+            (0..GRID.rows as isize).contains(&row) && (0..GRID.cols as isize).contains(&col);
+        match inside {
+            true => planes[feature * GRID.len() + GRID.row(row as usize) + col as usize],
+            false => 0.0,
+        }
+    }
+
+    #[test]
+    fn a_convolution_is_its_definition_up_to_every_edge() {
+        let input = planes(3);
+        for (side, outputs, relu) in [(1usize, 4, false), (3, 6, true)] {
+            let taps = 3 * side * side;
+            let weights = (0..outputs * taps).map(|i| (i % 13) as f32 / 6.0 - 1.0);
+            let weights = Matrix::new(outputs, taps, weights.collect());
+            let bias: Vec<f32> = (0..outputs).map(|o| o as f32 - 1.5).collect();
+            let mut output = GRID.planes(outputs);
+            output.fill(7.0); // of a layer before
+            Convolution::new(&weights, side).apply(GRID, &input, &bias, relu, &mut output);
+            let reach = side as isize / 2;
+            for (o, bias) in bias.iter().enumerate() {
+                for row in 0..GRID.rows as isize {
+                    for col in 0..GRID.cols as isize {
+                        let mut sum = *bias;
+                        for tap in 0..taps {
+                            let (feature, pixel) = (tap / (side * side), tap % (side * side));
+                            let (down, right) = (pixel / side, pixel % side);
+                            let (down, right) = (down as isize - reach, right as isize - reach);
+                            sum += weights.row(o)[tap]
+                                * value(&input, feature, row + down, col + right);
+                        }
+                        let expected = if relu { sum.max(0.0) } else { sum };
+                        let got = value(&output, o, row, col);
+                        assert!(
+                            (got - expected).abs() < 1e-4,
+                            "{side} {o} {row} {col}: {got} {expected}"
+                        );
+                    }
+                }
+            }
+            let plane = &output[..GRID.len()];
+            let inside = |i: usize| {
+                (0..GRID.rows).any(|r| (GRID.row(r)..GRID.row(r) + GRID.cols).contains(&i))
+            };
+            assert!(
+                (0..plane.len()).all(|i| inside(i) || plane[i] == 0.0),
+                "a border of zeros"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_taken_apart_is_put_together_again() {
+        let image: Vec<f32> = (0..2 * 4 * GRID.rows * GRID.cols)
+            .map(|i| i as f32)
+            .collect();
+        let mut apart = GRID.planes(8);
+        take_apart(&image, Fine::Image, GRID, &mut apart);
+        assert_eq!(apart[GRID.row(0)], 0.0);
+        assert_eq!(apart[GRID.len() + GRID.row(0)], 1.0, "then columns");
+        assert_eq!(
+            apart[2 * GRID.len() + GRID.row(0)],
+            2.0 * GRID.cols as f32,
+            "then rows"
+        );
+        let mut again = vec![0.0; image.len()];
+        put_together(&apart, GRID, Fine::Image, &mut again);
+        assert_eq!(image, again);
+    }
+}
