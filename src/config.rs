@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use relucent::pipeline::{LogOptions, Options};
-use relucent::recover::Settings;
+use relucent::recover::{Refine, Settings};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,40 @@ pub(crate) struct Config {
     pub(crate) serve: relucent::serve::Limits,
 }
 
-/// The configuration file of a command.
+/// What refines images.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum RefineBy {
+    /// nothing: what the generator and its error say
+    None,
+    /// total variation
+    Tv,
+    /// total variation, and the unrolled network that the prior has learnt, where it has one
+    Net,
+}
+
+impl RefineBy {
+    fn apply(self, configured: Refine) -> Refine {
+        let unrolled = match self {
+            Self::None => return Refine::NONE,
+            Self::Tv => false,
+            Self::Net => true,
+        };
+        Refine {
+            unrolled,
+            ..configured
+        }
+    }
+}
+
+/// The configuration file of a command, and what is often wanted otherwise.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ConfigArgument {
     /// Configuration (TOML); see --print-config for every key
     #[arg(long)]
     config: Option<PathBuf>,
+    /// What refines images [default: as configured]
+    #[arg(long, value_enum)]
+    refine: Option<RefineBy>,
     /// Print the configuration in force as TOML, and do nothing else
     #[arg(long)]
     print_config: bool,
@@ -35,10 +63,13 @@ pub(crate) struct ConfigArgument {
 impl ConfigArgument {
     /// The configuration; `None` where it was to be printed, and was.
     pub(crate) fn load(&self) -> anyhow::Result<Option<Config>> {
-        let config = match &self.config {
+        let mut config = match &self.config {
             Some(path) => read(path)?,
             None => Config::default(),
         };
+        if let Some(refine) = self.refine {
+            config.recover.refine = refine.apply(config.recover.refine);
+        }
         if self.print_config {
             print!("{}", toml::to_string(&config)?);
             return Ok(None);
@@ -62,6 +93,21 @@ fn read(path: &Path) -> anyhow::Result<Config> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_refines_is_chosen_over_what_is_configured() {
+        let configured = Refine {
+            iterations: 7,
+            ..Refine::default()
+        };
+        assert_eq!(RefineBy::None.apply(configured), Refine::NONE);
+        let by = |by: RefineBy| by.apply(configured);
+        assert_eq!(
+            (by(RefineBy::Tv).iterations, by(RefineBy::Tv).unrolled),
+            (7, false)
+        );
+        assert!(by(RefineBy::Net).unrolled);
+    }
 
     #[test]
     fn what_is_printed_reads_back_and_unknown_keys_are_refused() {

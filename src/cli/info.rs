@@ -96,6 +96,14 @@ fn print(prior: &Prior, sets: &[(String, Representation)]) {
         prior.error.directions.rows(),
         prior.moments.directions.rows()
     );
+    if let Some(network) = &prior.unrolled {
+        println!(
+            "unrolled network: {} stages of {} fine and {} coarse features",
+            network.stages.len(),
+            network.features(),
+            network.coarse_features()
+        );
+    }
     let provenance = &prior.provenance;
     println!();
     provenance

@@ -1,8 +1,10 @@
 //! The prior's file: safetensors, the architecture as JSON in its metadata.
 
+mod unrolled;
+
 use super::{
-    Affine, CodeDistribution, Conditional, Decoder, Encoder, Head, Matrix, Prior, Provenance,
-    RepresentationError, SecondMoments, Stage, Unrolled,
+    Affine, CodeDistribution, Decoder, Encoder, Head, Matrix, Prior, Provenance,
+    RepresentationError, SecondMoments,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -34,19 +36,8 @@ struct Header {
     code: usize,
     hidden: Vec<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    unrolled: Option<UnrolledShape>,
+    unrolled: Option<unrolled::Sizes>,
     provenance: Provenance,
-}
-
-/// Sizes of an unrolled network.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UnrolledShape {
-    stages: usize,
-    /// C
-    features: usize,
-    /// D
-    coarse_features: usize,
 }
 
 /// Only the version, so that other versions are named before their fields are judged.
@@ -207,7 +198,10 @@ impl Prior {
             error: tensors.error(&header, outputs)?,
             moments: Arc::new(tensors.moments(k, outputs)?),
             encoder: tensors.encoder(&header, outputs)?,
-            unrolled: tensors.unrolled(&header)?,
+            unrolled: match &header.unrolled {
+                Some(sizes) => Some(tensors.unrolled(sizes, header.knots.len())?),
+                None => None,
+            },
             name: header.name,
             rows: header.rows,
             cols: header.cols,
@@ -231,11 +225,7 @@ impl Prior {
             rms_return: self.rms_return,
             code: self.decoder.code_len(),
             hidden: self.decoder.layers.iter().map(|l| l.bias.len()).collect(),
-            unrolled: self.unrolled.as_ref().map(|network| UnrolledShape {
-                stages: network.stages.len(),
-                features: network.features(),
-                coarse_features: network.coarse_features(),
-            }),
+            unrolled: self.unrolled.as_ref().map(unrolled::Sizes::of),
             provenance: self.provenance.clone(),
         };
         let header =
@@ -305,7 +295,7 @@ impl Prior {
         }
         out.push(matrix_entry("encoder.out.weight", &self.encoder.out));
         if let Some(network) = &self.unrolled {
-            unrolled_entries(network, &mut out);
+            unrolled::entries(network, &mut out);
         }
         out
     }
@@ -319,38 +309,8 @@ fn vector_entry<'a>(name: &str, v: &'a [f32]) -> Entry<'a> {
     (name.to_owned(), vec![v.len()], v)
 }
 
+/// A tensor: name, shape, values.
 type Entry<'a> = (String, Vec<usize>, &'a [f32]);
-
-fn unrolled_entries<'a>(network: &'a Unrolled, out: &mut Vec<Entry<'a>>) {
-    conditional_entries("unrolled.first.bias", &network.first_bias, out);
-    out.push(matrix_entry("unrolled.first.weight", &network.first));
-    conditional_entries("unrolled.step", &network.step, out);
-    for (index, stage) in network.stages.iter().enumerate() {
-        let name = |part: &str| format!("unrolled.{index}.{part}");
-        conditional_entries(&name("step"), &stage.step, out);
-        conditional_entries(&name("merge.bias"), &stage.merge_bias, out);
-        out.push(matrix_entry(&name("merge.weight"), &stage.merge));
-        for (part, layer) in [
-            ("near", &stage.near),
-            ("down", &stage.down),
-            ("far", &stage.far),
-            ("up", &stage.up),
-            ("join", &stage.join),
-            ("out", &stage.out),
-        ] {
-            out.push(matrix_entry(
-                &name(&format!("{part}.weight")),
-                &layer.weight,
-            ));
-            out.push(vector_entry(&name(&format!("{part}.bias")), &layer.bias));
-        }
-    }
-}
-
-fn conditional_entries<'a>(name: &str, values: &'a Conditional, out: &mut Vec<Entry<'a>>) {
-    out.push(vector_entry(&format!("{name}.base"), &values.base));
-    out.push(matrix_entry(&format!("{name}.slope"), &values.slope));
-}
 
 fn parse_header(json: &str) -> Result<Header, PriorError> {
     let parse = |source| PriorError::Header { source };
@@ -383,9 +343,8 @@ fn parse_header(json: &str) -> Result<Header, PriorError> {
         size("layer width", MAX_SIZE, width)?;
     }
     if let Some(network) = &header.unrolled {
-        size("unrolled stages", 64, network.stages)?;
-        for features in [network.features, network.coarse_features] {
-            size("features of the unrolled network", 1024, features)?;
+        for (what, max, found) in network.sizes() {
+            size(what, max, found)?;
         }
     }
     if !header.rms_return.is_finite() || header.rms_return <= 0.0 {
@@ -475,42 +434,6 @@ impl Tensors<'_> {
             frame: self.affine("encoder.frame", frame, grid.blocks().saturating_mul(block))?,
             out: self.matrix("encoder.out.weight", header.code, frame)?,
             linear: self.affine("encoder.linear", header.code, outputs)?,
-        })
-    }
-
-    fn unrolled(&self, header: &Header) -> Result<Option<Unrolled>, PriorError> {
-        let Some(shape) = &header.unrolled else {
-            return Ok(None);
-        };
-        let (j, fine, coarse) = (header.knots.len(), shape.features, shape.coarse_features);
-        let stage = |index| {
-            let name = |part: &str| format!("unrolled.{index}.{part}");
-            Ok(Stage {
-                step: self.conditional(&name("step"), j)?,
-                merge: self.matrix(&name("merge.weight"), fine, 8 * j + fine)?,
-                merge_bias: self.conditional(&name("merge.bias"), fine)?,
-                near: self.affine(&name("near"), fine, 9 * fine)?,
-                down: self.affine(&name("down"), coarse, 4 * fine)?,
-                far: self.affine(&name("far"), coarse, 9 * coarse)?,
-                up: self.affine(&name("up"), 4 * fine, coarse)?,
-                join: self.affine(&name("join"), fine, 9 * fine)?,
-                out: self.affine(&name("out"), 4 * j, fine)?,
-            })
-        };
-        Ok(Some(Unrolled {
-            first: self.matrix("unrolled.first.weight", fine, 16 * j)?,
-            first_bias: self.conditional("unrolled.first.bias", fine)?,
-            stages: (0..shape.stages)
-                .map(stage)
-                .collect::<Result<_, PriorError>>()?,
-            step: self.conditional("unrolled.step", j)?,
-        }))
-    }
-
-    fn conditional(&self, name: &str, len: usize) -> Result<Conditional, PriorError> {
-        Ok(Conditional {
-            base: self.vector(&format!("{name}.base"), len)?,
-            slope: self.matrix(&format!("{name}.slope"), len, 2)?,
         })
     }
 

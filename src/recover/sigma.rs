@@ -18,7 +18,7 @@ const RELATIVE: f32 = 7.5e-4;
 /// Least variance, over κ_J².
 const LEAST: f32 = 1e-7;
 /// Share s of the rest that readings see at which variances are as weighed, and the power of it that they fall with.
-const AT: (f32, f32) = (0.02, 0.4);
+const AT: (f32, f32) = (0.02, 0.7);
 /// Power of 1 − s that they fall with besides, and the least that counts.
 const UNSEEN: (f32, f32) = (2.0, 0.05);
 /// Least return of a pair that a range is read from, at the return that the prior knows.
@@ -27,30 +27,30 @@ const LEAST_RETURN: f32 = 0.02;
 /// σ before and after calibration, over κ_J: what `relucent eval --calibrate` printed for the default method on tuning scenes,
 /// tracked, at m/n of 1, 2, 5, 10 and 25 % together. Straight lines between in logarithms.
 const CALIBRATION: [(f32, f32); 24] = [
-    (0.00062, 0.00053),
-    (0.00091, 0.00077),
-    (0.00114, 0.00098),
-    (0.00135, 0.00109),
-    (0.00155, 0.00133),
-    (0.00176, 0.00152),
-    (0.00198, 0.00181),
-    (0.00222, 0.00206),
-    (0.00247, 0.00223),
-    (0.00275, 0.00256),
-    (0.00308, 0.00282),
-    (0.00346, 0.00335),
-    (0.00389, 0.00387),
-    (0.00443, 0.00432),
-    (0.00510, 0.00493),
-    (0.00598, 0.00614),
-    (0.00719, 0.00722),
-    (0.00882, 0.00919),
-    (0.01100, 0.01195),
-    (0.01416, 0.01696),
-    (0.01868, 0.02263),
-    (0.02598, 0.03069),
-    (0.03965, 0.03958),
-    (0.07159, 0.05798),
+    (0.00038, 0.00056),
+    (0.00057, 0.00083),
+    (0.00073, 0.00110),
+    (0.00089, 0.00118),
+    (0.00105, 0.00142),
+    (0.00121, 0.00158),
+    (0.00137, 0.00186),
+    (0.00155, 0.00212),
+    (0.00174, 0.00236),
+    (0.00195, 0.00268),
+    (0.00219, 0.00300),
+    (0.00247, 0.00340),
+    (0.00281, 0.00399),
+    (0.00319, 0.00463),
+    (0.00367, 0.00527),
+    (0.00430, 0.00626),
+    (0.00513, 0.00777),
+    (0.00631, 0.00948),
+    (0.00788, 0.01214),
+    (0.01012, 0.01713),
+    (0.01335, 0.02306),
+    (0.01852, 0.03175),
+    (0.02830, 0.04179),
+    (0.05242, 0.06746),
 ];
 
 /// Makes the variances of the images of a model's states, at one pixel of each block.
