@@ -93,7 +93,14 @@ impl Convolution {
         &self.weights
     }
 
-    /// W * x + b of planes, and 0 where that is less if `relu`; `input` and `output` may hold more planes than there are features.
+    /// A bias as [`Convolution::apply`] takes it: with zeros that make the last group full.
+    pub(super) fn grouped(&self, mut bias: Vec<f32>) -> Vec<f32> {
+        bias.resize(self.outputs.next_multiple_of(TOGETHER), 0.0);
+        bias
+    }
+
+    /// W * x + b of planes, and 0 where that is less if `relu`; b as [`Convolution::grouped`] makes it. `input` and `output` may
+    /// hold more planes than there are features.
     pub(super) fn apply(
         &self,
         grid: Grid,
@@ -103,21 +110,19 @@ impl Convolution {
         output: &mut [f32],
     ) {
         let centre = grid.stride() + 1;
-        let offsets: Vec<usize> = match self.side {
-            1 => vec![centre],
-            side => (0..side * side)
-                .map(|tap| tap / side * grid.stride() + tap % side)
-                .collect(),
-        };
-        let mut groups = [0.0; TOGETHER].repeat(self.outputs.div_ceil(TOGETHER));
-        groups[..self.outputs].copy_from_slice(bias);
+        let mut offsets = [centre; 9];
+        if self.side == 3 {
+            for (tap, offset) in offsets.iter_mut().enumerate() {
+                *offset = tap / 3 * grid.stride() + tap % 3;
+            }
+        }
         Arch::new().dispatch(Sums {
             input: &input[..self.inputs * grid.len()],
             len: grid.len(),
             wanted: grid.wanted(),
             weights: &self.weights,
-            bias: &groups,
-            offsets: &offsets,
+            bias,
+            offsets: &offsets[..self.side * self.side],
             relu,
             output,
             to: centre,
@@ -305,7 +310,9 @@ mod tests {
             let bias: Vec<f32> = (0..outputs).map(|o| o as f32 - 1.5).collect();
             let mut output = GRID.planes(outputs);
             output.fill(7.0); // of a layer before
-            Convolution::new(&weights, side).apply(GRID, &input, &bias, relu, &mut output);
+            let layer = Convolution::new(&weights, side);
+            let grouped = layer.grouped(bias.clone());
+            layer.apply(GRID, &input, &grouped, relu, &mut output);
             let reach = side as isize / 2;
             for (o, bias) in bias.iter().enumerate() {
                 for row in 0..GRID.rows as isize {

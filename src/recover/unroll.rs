@@ -44,10 +44,9 @@ struct Layer {
 
 impl Layer {
     fn new(affine: &Affine, side: usize) -> Self {
-        Self {
-            convolution: Convolution::new(&affine.weight, side),
-            bias: affine.bias.clone(),
-        }
+        let convolution = Convolution::new(&affine.weight, side);
+        let bias = convolution.grouped(affine.bias.clone());
+        Self { convolution, bias }
     }
 
     fn apply(&self, grid: Grid, input: &[f32], output: &mut [f32]) {
@@ -163,7 +162,7 @@ impl Network {
         for (part, planes) in parts.into_iter().zip(planes) {
             take_apart(part, Fine::Image, fine, planes);
         }
-        let bias = self.first_bias.at(conditions);
+        let bias = self.first.grouped(self.first_bias.at(conditions));
         let before = &mut room.merged[2 * image..];
         self.first.apply(fine, &room.start, &bias, true, before);
         for stage in &self.stages {
@@ -174,6 +173,7 @@ impl Network {
             let residual = &mut room.merged[image..2 * image];
             take_apart(&room.residual, Fine::Image, fine, residual);
             let bias = stage.merge_bias.at(conditions);
+            let bias = stage.merge.grouped(bias);
             stage.merge.apply(fine, &room.merged, &bias, true, a);
             stage.near.relu(fine, a, b);
             take_apart(b, Fine::Planes, coarse, &mut room.apart);
