@@ -10,7 +10,7 @@ use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
 use super::sigma::{Evidence, Sampler};
 use super::track::without;
-use super::unroll::{Evidence as Beside, Room};
+use super::unroll::{Given, Room};
 use super::variation::{State, Terms};
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::{Activations, Unrolled};
@@ -191,7 +191,7 @@ impl Renderer {
             if terms.descend(&mut self.state, iterations).is_none() {
                 self.state.x = first.x;
             } else if let Some((network, conditions)) = network {
-                let beside = Beside {
+                let given = Given {
                     operator: pattern,
                     norm,
                     y: &y,
@@ -201,7 +201,7 @@ impl Renderer {
                     last: last.as_deref().unwrap_or(&own),
                 };
                 let mut x = self.state.x.clone();
-                network.improve(&beside, &mut x, &mut self.room);
+                network.improve(&given, &mut x, &mut self.room);
                 let (m, n) = pattern.shape();
                 if m as f32 >= SETTLED_FROM * n as f32 {
                     let pull: Vec<f32> = pull.iter().map(|pull| SETTLED_PULL * pull).collect();
@@ -210,8 +210,7 @@ impl Renderer {
                         pull: &pull,
                         ..terms
                     };
-                    let mut settled = self.state.clone();
-                    settled.restart(&x);
+                    let mut settled = State::of(x.clone(), self.state.duals().clone());
                     terms.descend(&mut settled, SETTLED_STEPS);
                     x = settled.x;
                 }

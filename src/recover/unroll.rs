@@ -1,5 +1,6 @@
 //! An unrolled network: learnt steps from a refined image on, each along the residual of the readings and then through a small
-//! network (Gregor & LeCun 2010; Adler & Öktem 2018). The readings have the last word at every step.
+//! network (Gregor & LeCun 2010; Adler & Öktem 2018). It draws what is likely: what its image leaves of
+//! the readings may be many times their noise.
 
 use super::planes::{Convolution, Fine, Grid, put_together, take_apart};
 use super::track::without_into;
@@ -61,7 +62,7 @@ impl Layer {
 }
 
 /// What a network goes by beside the image.
-pub(super) struct Evidence<'a> {
+pub(super) struct Given<'a> {
     pub(super) operator: &'a dyn Operator,
     /// largest singular value of the operator, squared
     pub(super) norm: f32,
@@ -146,18 +147,19 @@ impl Network {
                 .into_iter()
                 .flat_map(|layer| layer.convolution.weights().iter().chain(&layer.bias))
         });
-        self.first.weights().iter().chain(stages)
+        let merges = self.stages.iter().flat_map(|stage| stage.merge.weights());
+        self.first.weights().iter().chain(merges).chain(stages)
     }
 
     /// Improves an image, (J·n).
-    pub(super) fn improve(&self, evidence: &Evidence<'_>, x: &mut [f32], room: &mut Room) {
+    pub(super) fn improve(&self, given: &Given<'_>, x: &mut [f32], room: &mut Room) {
         let (fine, coarse) = (self.fine, self.coarse);
-        let channels = x.len() / evidence.operator.shape().1;
+        let channels = x.len() / given.operator.shape().1;
         let image = 4 * channels * fine.len(); // of its planes
-        self.enter(evidence, channels, room);
-        let conditions = evidence.conditions;
-        evidence.residual(x, room);
-        let parts = [&*x, &room.residual, evidence.first, evidence.last];
+        self.enter(given, channels, room);
+        let conditions = given.conditions;
+        given.residual(x, room);
+        let parts = [&*x, &room.residual, given.first, given.last];
         let planes = room.start.chunks_exact_mut(image);
         for (part, planes) in parts.into_iter().zip(planes) {
             take_apart(part, Fine::Image, fine, planes);
@@ -185,17 +187,17 @@ impl Network {
             stage.join.relu(fine, b, joined);
             stage.out.apply(fine, joined, &mut room.change);
             put_together(&room.change, fine, Fine::Image, x);
-            evidence.residual(x, room);
+            given.residual(x, room);
         }
         step(&self.step.at(conditions), &room.residual, x);
         x.iter_mut().for_each(|x| *x = x.max(0.0));
     }
 
     /// Makes room, once.
-    fn enter(&self, evidence: &Evidence<'_>, channels: usize, room: &mut Room) {
-        let (m, n) = evidence.operator.shape();
+    fn enter(&self, given: &Given<'_>, channels: usize, room: &mut Room) {
+        let (m, n) = given.operator.shape();
         room.left.resize(channels * m, 0.0);
-        room.scratch.resize(evidence.operator.scratch(), 0.0);
+        room.scratch.resize(given.operator.scratch(), 0.0);
         room.residual.resize(channels * n, 0.0);
         if room.start.is_empty() {
             room.start = self.fine.planes(16 * channels);
@@ -208,7 +210,7 @@ impl Network {
     }
 }
 
-impl Evidence<'_> {
+impl Given<'_> {
     /// Aᵀ(y − A x) over the largest singular value of A squared.
     fn residual(&self, x: &[f32], room: &mut Room) {
         let (m, n) = self.operator.shape();
@@ -273,7 +275,7 @@ mod tests {
             operator.apply(x, y, &mut scratch);
         }
         y[500] = f32::NAN;
-        let evidence = Evidence {
+        let given = Given {
             operator: &operator,
             norm: 1.0,
             y: &y,
@@ -284,7 +286,7 @@ mod tests {
         };
         let mut x = blurred.clone();
         let network = Network::new(weights, (64, 64));
-        network.improve(&evidence, &mut x, &mut Room::default());
+        network.improve(&given, &mut x, &mut Room::default());
         let distance = |x: &[f32]| {
             let squares = x.iter().zip(&truth).map(|(a, b)| (a - b).powi(2));
             squares.sum::<f32>().sqrt()
