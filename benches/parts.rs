@@ -10,7 +10,7 @@ use relucent::clock::Monotonic;
 use relucent::frame::RangeImage;
 use relucent::pipeline::Exposure;
 use relucent::prior::{Activations, Prior};
-use relucent::recover::{Forward, Model, Refine, Settings, Tracker};
+use relucent::recover::{Forward, Model, Refine, Settings, Tracker, Workspace};
 use relucent::sensing::{Hadamard, Operator};
 use relucent::wire;
 use std::hint::black_box;
@@ -71,7 +71,8 @@ fn recovery(c: &mut Criterion, prior: &Prior, workload: &Workload) {
         Tracker::with_model(sensor, Arc::clone(&model), settings, Monotonic::default()).unwrap()
     };
     let (mut tracker, plain) = (tracker(Refine::default()), tracker(Refine::NONE));
-    let (mut plain, mut refined) = (plain.renderer().clone(), tracker.renderer().clone());
+    let mut renderers =
+        [&plain, &tracker].map(|t| (t.renderer().clone(), Arc::clone(t.finisher())));
     let mut frames = (0..).map(|frame| workload.measurement(0, frame).unwrap());
     let known = frames.by_ref().take(2 * SETS as usize);
     known.for_each(|frame| drop(tracker.estimate(&frame))); // pattern sets are prepared at their first frame
@@ -87,13 +88,15 @@ fn recovery(c: &mut Criterion, prior: &Prior, workload: &Workload) {
         });
     });
     let estimate = tracker.estimate(&measurement).unwrap();
-    let mut image = RangeImage::default();
-    c.bench_function("render", |b| {
-        b.iter(|| plain.render(black_box(&estimate), &measurement, &mut image));
-    });
-    c.bench_function("render and refine", |b| {
-        b.iter(|| refined.render(black_box(&estimate), &measurement, &mut image));
-    });
+    let (mut workspace, mut image) = (Workspace::default(), RangeImage::default());
+    for (name, (renderer, finisher)) in ["render", "render and refine"].iter().zip(&mut renderers) {
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                let refined = renderer.render(black_box(&estimate), &measurement);
+                finisher.finish(&estimate, &measurement, refined, &mut workspace, &mut image);
+            });
+        });
+    }
 }
 
 /// Measurements in, depth out.

@@ -106,6 +106,8 @@ fn the_warm_up_is_left_out_and_every_sensor_counted() {
             + sample.solve_ns
             + sample.render_wait_ns
             + sample.render_ns
+            + sample.finish_wait_ns
+            + sample.finish_ns
             + sample.sink_ns;
         assert!(parts <= sample.end_to_end_ns(), "{sample:?}");
     }
@@ -166,7 +168,7 @@ fn forty_frames_run_through_and_what_is_told_can_be_read() {
     }
     assert!(run["latency_us"]["solve"].get("p999").is_none());
     let html = std::fs::read_to_string(&page).unwrap();
-    assert_eq!(html.matches("<svg").count(), 8);
+    assert_eq!(html.matches("<svg").count(), 10);
     for outside in ["<script", "<link", "href=", "url("] {
         assert!(!html.contains(outside), "{outside}");
     }

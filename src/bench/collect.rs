@@ -27,8 +27,12 @@ pub struct Sample {
     pub solve_ns: u64,
     /// waiting to be rendered
     pub render_wait_ns: u64,
-    /// from the code to the image, refinement included
+    /// from the code to the image that total variation refines
     pub render_ns: u64,
+    /// waiting to be finished
+    pub finish_wait_ns: u64,
+    /// from there to the frame, the unrolled network included
+    pub finish_ns: u64,
     /// from the image until the sink took it
     pub sink_ns: u64,
     /// linear systems solved
@@ -43,9 +47,9 @@ impl Sample {
         self.out_ns.saturating_sub(self.due_ns)
     }
 
-    /// What is neither recovery nor rendering.
+    /// What is neither recovery nor rendering nor finishing.
     pub fn overhead_ns(&self) -> u64 {
-        let worked = self.prepare_ns + self.solve_ns + self.render_ns;
+        let worked = self.prepare_ns + self.solve_ns + self.render_ns + self.finish_ns;
         self.end_to_end_ns().saturating_sub(worked)
     }
 
@@ -64,6 +68,8 @@ impl Sample {
             solve_ns: timing.solve_ns,
             render_wait_ns: latency.render_wait_ns,
             render_ns: latency.render_ns,
+            finish_wait_ns: latency.finish_wait_ns,
+            finish_ns: latency.finish_ns,
             sink_ns: out_ns.saturating_sub(due_ns + latency.end_to_end_ns),
             iterations: frame.report.iterations,
             start: frame.report.start,

@@ -4,7 +4,9 @@ use super::{BenchError, Spread, Workload};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::median;
-use crate::recover::{Forward, Model, Refine, Renderer, Report, Settings, Tracker};
+use crate::recover::{
+    Finisher, Forward, Model, Refine, Renderer, Report, Settings, Tracker, Workspace,
+};
 use serde::Serialize;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -151,13 +153,18 @@ impl Alone<'_> {
         let sensor = Arc::clone(self.tracker.description());
         let clock = Monotonic::default();
         let plain = Tracker::with_model(sensor, Arc::clone(model), plain, clock)?;
-        let (mut plain, mut whole) = (plain.renderer().clone(), self.tracker.renderer().clone());
+        let of = |tracker: &Tracker<Monotonic>| {
+            let (renderer, finisher) = (tracker.renderer(), tracker.finisher());
+            (renderer.clone(), Arc::clone(finisher), Workspace::default())
+        };
+        let (mut plain, mut whole) = (of(&plain), of(&self.tracker));
         let (mut render, mut refine) = (vec![], vec![]);
         for measurement in &self.measurements(frames)? {
             let estimate = self.tracker.estimate(measurement)?;
-            let mut time = |renderer: &mut Renderer| {
+            let mut time = |(renderer, finisher, workspace): &mut (Renderer, Arc<Finisher>, _)| {
                 let began = clock.now_ns();
-                renderer.render(&estimate, measurement, &mut self.image);
+                let refined = renderer.render(&estimate, measurement);
+                finisher.finish(&estimate, measurement, refined, workspace, &mut self.image);
                 (clock.now_ns() - began) as f64 * 1e-3
             };
             let (without, with) = (time(&mut plain), time(&mut whole));

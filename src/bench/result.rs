@@ -21,13 +21,17 @@ pub struct Latencies {
     pub solve: Spread,
     /// waiting to be rendered
     pub render_wait: Spread,
-    /// from the code to the image, refinement included
+    /// from the code to the image that total variation refines
     pub render: Spread,
+    /// waiting to be finished
+    pub finish_wait: Spread,
+    /// from there to the frame, the unrolled network included
+    pub finish: Spread,
     /// from the image to the sink
     pub sink: Spread,
     /// from the moment a frame was due until the sink took it
     pub end_to_end: Spread,
-    /// end to end without prepare, solve and render
+    /// end to end without prepare, solve, render and finish
     pub overhead: Spread,
     /// |latency − latency of the sensor's frame before|, end to end
     pub jitter: Option<Spread>,
@@ -47,6 +51,8 @@ impl Latencies {
             solve: us(|s| s.solve_ns)?,
             render_wait: us(|s| s.render_wait_ns)?,
             render: us(|s| s.render_ns)?,
+            finish_wait: us(|s| s.finish_wait_ns)?,
+            finish: us(|s| s.finish_ns)?,
             sink: us(|s| s.sink_ns)?,
             end_to_end: us(Sample::end_to_end_ns)?,
             overhead: us(Sample::overhead_ns)?,
@@ -65,6 +71,8 @@ impl Latencies {
             ("solve", self.solve),
             ("render_wait", self.render_wait),
             ("render", self.render),
+            ("finish_wait", self.finish_wait),
+            ("finish", self.finish),
             ("sink", self.sink),
             ("end_to_end", self.end_to_end),
             ("overhead", self.overhead),
@@ -148,15 +156,16 @@ impl Throughput {
         let count = samples.len().max(1) as f64;
         let mean_s =
             |of: fn(&Sample) -> u64| samples.iter().map(of).sum::<u64>() as f64 / count * 1e-9;
-        let (solve, render) = (
+        let stages = [
             mean_s(|s| s.prepare_ns + s.solve_ns),
             mean_s(|s| s.render_ns),
-        );
+            mean_s(|s| s.finish_ns),
+        ];
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let by_stage = workers as f64 / solve.max(render);
+        let by_stage = workers as f64 / stages.into_iter().fold(0.0, f64::max);
         Self {
             frames_per_s: samples.len() as f64 / (last.saturating_sub(first) as f64 * 1e-9),
-            bound_per_s: by_stage.min(cores as f64 / (solve + render)),
+            bound_per_s: by_stage.min(cores as f64 / stages.iter().sum::<f64>()),
         }
     }
 }

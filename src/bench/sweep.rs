@@ -149,7 +149,7 @@ fn run(
         solve_us: times.solve.p50,
         iterations: times.iterations.mean,
         iteration_us: solving,
-        render_us: times.render.p50,
+        render_us: times.render.p50 + times.finish.p50,
         frames_per_s: measured.throughput.frames_per_s,
         resident_mib: measured
             .memory

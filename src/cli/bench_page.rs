@@ -19,10 +19,15 @@ pub(super) struct Page<'a> {
 type Time = (&'static str, fn(&Sample) -> u64);
 
 /// Times that are plotted.
-const TIMES: [Time; 4] = [
+const TIMES: [Time; 5] = [
     ("end to end", Sample::end_to_end_ns),
     ("solve", |sample| sample.solve_ns),
-    ("render, refinement included", |sample| sample.render_ns),
+    ("render, total variation included", |sample| {
+        sample.render_ns
+    }),
+    ("finish, unrolled network included", |sample| {
+        sample.finish_ns
+    }),
     ("end to end without work", Sample::overhead_ns),
 ];
 

@@ -40,6 +40,8 @@ mod simulate;
 mod tally;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
+mod unroll;
 
 /// A log that was used as far as it goes.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,8 @@ enum Command {
     Obstacles(obstacles::Obstacles),
     #[cfg(feature = "train")]
     Train(train::Train),
+    #[cfg(feature = "train")]
+    Unroll(unroll::Unroll),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -107,6 +111,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Obstacles(command) => command.run(),
         #[cfg(feature = "train")]
         Command::Train(command) => command.run(),
+        #[cfg(feature = "train")]
+        Command::Unroll(command) => command.run(),
     }
 }
 

@@ -131,7 +131,7 @@ impl Tally {
                 metres(errors.as_ref().map(|e| e.range_rmse_m)),
                 metres(errors.as_ref().map(|e| e.range_mae_m)),
                 ms(frame.latency.recover_ns),
-                ms(frame.latency.render_ns),
+                ms(frame.latency.render_ns + frame.latency.finish_ns),
                 ms(frame.latency.end_to_end_ns),
             ]
         });

@@ -24,21 +24,27 @@ pub enum Stage {
     Recover,
     /// waiting to be rendered
     RenderWait,
-    /// from the code to the image
+    /// from the code to the image that total variation refines
     Render,
+    /// waiting to be finished
+    FinishWait,
+    /// from there to the frame: the unrolled network, ranges and returns, σ
+    Finish,
     /// from the intended arrival until handed to the sinks
     EndToEnd,
 }
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Stage; 7] = [
+    pub const ALL: [Stage; 9] = [
         Stage::Queue,
         Stage::Decode,
         Stage::RecoverWait,
         Stage::Recover,
         Stage::RenderWait,
         Stage::Render,
+        Stage::FinishWait,
+        Stage::Finish,
         Stage::EndToEnd,
     ];
 
@@ -51,6 +57,8 @@ impl Stage {
             Stage::Recover => "recover",
             Stage::RenderWait => "render_wait",
             Stage::Render => "render",
+            Stage::FinishWait => "finish_wait",
+            Stage::Finish => "finish",
             Stage::EndToEnd => "end_to_end",
         }
     }
@@ -71,6 +79,10 @@ pub struct Latency {
     pub render_wait_ns: u64,
     /// [`Stage::Render`]
     pub render_ns: u64,
+    /// [`Stage::FinishWait`]
+    pub finish_wait_ns: u64,
+    /// [`Stage::Finish`]
+    pub finish_ns: u64,
     /// [`Stage::EndToEnd`]
     pub end_to_end_ns: u64,
 }
@@ -85,6 +97,8 @@ impl Latency {
             Stage::Recover => self.recover_ns,
             Stage::RenderWait => self.render_wait_ns,
             Stage::Render => self.render_ns,
+            Stage::FinishWait => self.finish_wait_ns,
+            Stage::Finish => self.finish_ns,
             Stage::EndToEnd => self.end_to_end_ns,
         }
     }

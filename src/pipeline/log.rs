@@ -236,6 +236,8 @@ fn latency_message(latency: &Latency) -> v1::LatencyReport {
         recover_ns,
         render_wait_ns,
         render_ns,
+        finish_wait_ns,
+        finish_ns,
         end_to_end_ns,
     } = *latency;
     v1::LatencyReport {
@@ -245,6 +247,8 @@ fn latency_message(latency: &Latency) -> v1::LatencyReport {
         recover_ns,
         render_wait_ns,
         render_ns,
+        finish_wait_ns,
+        finish_ns,
         end_to_end_ns,
     }
 }

@@ -1,13 +1,14 @@
 //! Floor 3: measurements in, depth frames out, on threads of its own.
 //!
 //! ```text
-//! source ─▶ door: decode, check ─▶ recover (a worker has its sensors for good) ─▶ render ─▶ sinks (a thread each)
+//! source ─▶ door: decode, check ─▶ recover (a worker has its sensors for good) ─▶ render ─▶ finish ─▶ sinks (a thread each)
 //! ```
 //!
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
 //! them. Each sensor has a lane of its own at its worker, and lanes are served in turn; [`Options::policy`] says what happens
 //! when a frame finds its sensor's lane full; behind it stages wait for each other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
-//! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts cold.
+//! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts
+//! cold; where finishing it does, the others go on as they were.
 
 mod current;
 mod door;
@@ -51,7 +52,7 @@ pub use vault::Vault;
 
 use crate::clock::Monotonic;
 use crate::prior::Prior;
-use crate::recover::{Model, Settings};
+use crate::recover::{Model, Settings, Workspace};
 use current::Current;
 use lanes::Lanes;
 use ledger::Ledger;
@@ -60,14 +61,14 @@ use sink::Sinks;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Recovered frames of each sensor that may wait to be rendered: while one does, the others are recovered.
-const RECOVERED: usize = 1;
+/// Frames of each sensor that may wait to be rendered, and to be finished: while one does, stages go on with the others.
+const WAITING: usize = 1;
 
 /// How a pipeline is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// threads that recover, ≥ 1; as many again render
+    /// threads that recover, ≥ 1; as many again render, and as many finish what is rendered
     pub workers: usize,
     /// what happens to a frame that finds its sensor's lane full
     pub policy: Policy,
@@ -183,8 +184,9 @@ impl Pipeline {
         };
         for index in 0..workers {
             let (lanes, turns) = Lanes::new(policy, capacity);
-            let (rendering, recovered) = Lanes::new(Policy::Block, RECOVERED);
-            let room = turns.look_again();
+            let (rendering, recovered) = Lanes::new(Policy::Block, WAITING);
+            let (finishing, rendered) = Lanes::new(Policy::Block, WAITING);
+            let (to_render, to_finish) = (turns.look_again(), recovered.look_again());
             queues.push(lanes);
             let worker = stages::Worker {
                 current: Arc::clone(&current),
@@ -198,15 +200,25 @@ impl Pipeline {
                 format!("recover {index}"),
                 Box::new(move || worker.run(&turns)),
             )?);
-            let renderer = stages::Finisher {
+            let renderer = stages::Rendering {
                 clock,
                 sinks: sinks.clone(),
-                latency: histograms.thread(),
+                next: finishing,
                 vault: vault.clone(),
             };
             stages.push(thread(
                 format!("render {index}"),
-                Box::new(move || renderer.run(&recovered, &room)),
+                Box::new(move || renderer.run(&recovered, &to_render)),
+            )?);
+            let finisher = stages::Finishing {
+                clock,
+                sinks: sinks.clone(),
+                latency: histograms.thread(),
+                workspace: Workspace::default(),
+            };
+            stages.push(thread(
+                format!("finish {index}"),
+                Box::new(move || finisher.run(&rendered, &to_finish)),
             )?);
         }
         Ok(Self {

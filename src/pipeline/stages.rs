@@ -10,7 +10,9 @@ use super::survive::survived;
 use super::vault::{EVERY_NS, Vault};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
-use crate::recover::{Estimate, Model, Renderer, Settings, StartKind, Tracker};
+use crate::recover::{
+    Estimate, Finisher, Model, Refined, Renderer, Settings, StartKind, Tracker, Workspace,
+};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -48,12 +50,7 @@ impl Job {
     /// The same where it panicked.
     fn lose_by_panic(&self, reason: &str, sinks: &Sinks) {
         let (sensor, sequence) = (&*self.sensor.id, self.measurement.sequence);
-        tracing::error!(
-            sensor,
-            sequence,
-            reason,
-            "a frame was lost; its sensor starts cold"
-        );
+        tracing::error!(sensor, sequence, reason, "a frame was lost");
         self.lose(Cause::Panic, &reason, sinks);
     }
 }
@@ -74,16 +71,37 @@ impl Times {
     }
 }
 
-/// What a renderer is given.
+/// What makes a track's images and frames.
+#[derive(Clone)]
+pub(super) struct Makers {
+    /// poisoned where rendering panicked: then the whole track is given up
+    renderer: Arc<Mutex<Renderer>>,
+    finisher: Arc<Finisher>,
+}
+
+/// What rendering is given.
 pub(super) enum Recovered {
     /// a frame on its way to be rendered
     Frame {
         job: Box<Job>,
         estimate: Box<Estimate>,
-        renderer: Arc<Mutex<Renderer>>,
+        makers: Makers,
     },
     /// as [`Work::Forget`], or nothing more comes at all; with the track that ends
     Forgotten(Arc<str>, Option<Box<Track>>),
+}
+
+/// What finishing is given.
+pub(super) enum Rendered {
+    /// a frame on its way to be finished
+    Frame {
+        job: Box<Job>,
+        estimate: Box<Estimate>,
+        refined: Box<Refined>,
+        finisher: Arc<Finisher>,
+    },
+    /// as [`Recovered::Forgotten`]
+    Forgotten(Arc<str>),
 }
 
 /// Readings become codes.
@@ -101,8 +119,7 @@ pub(super) struct Track {
     sensor: Arc<Sensor>,
     model: Arc<Model>,
     tracker: Tracker<Monotonic>,
-    /// poisoned where rendering panicked: then the whole track is given up
-    renderer: Arc<Mutex<Renderer>>,
+    makers: Makers,
     /// when its last checkpoint was made, ns of the pipeline's clock
     kept: u64,
 }
@@ -124,13 +141,13 @@ impl Worker {
             };
             job.times.latency.recover_wait_ns = job.times.mark(self.clock.now_ns());
             match survived(|| self.recover(&mut tracks, &job)) {
-                Ok(Ok((estimate, renderer))) => {
+                Ok(Ok((estimate, makers))) => {
                     job.times.latency.recover_ns = job.times.mark(self.clock.now_ns());
                     let id = Arc::clone(&job.sensor.id);
                     let recovered = Recovered::Frame {
                         job,
                         estimate: Box::new(estimate),
-                        renderer,
+                        makers,
                     };
                     self.next.push(&id, recovered, |_| {}); // there is room
                 }
@@ -151,7 +168,7 @@ impl Worker {
         &self,
         tracks: &mut HashMap<Arc<str>, Track>,
         job: &Job,
-    ) -> Result<(Estimate, Arc<Mutex<Renderer>>), String> {
+    ) -> Result<(Estimate, Makers), String> {
         let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
         let _span = tracing::debug_span!("recover", sensor, sequence).entered();
         let model = self.current.get();
@@ -182,7 +199,7 @@ impl Worker {
                 "track lost, started again"
             );
         }
-        Ok((estimate, Arc::clone(&track.renderer)))
+        Ok((estimate, track.makers.clone()))
     }
 
     /// Keeps a checkpoint of a track about once a second, unless its renderer is at work just now.
@@ -194,6 +211,7 @@ impl Worker {
             return;
         }
         let checkpoint = track
+            .makers
             .renderer
             .try_lock()
             .ok()
@@ -229,7 +247,10 @@ impl Worker {
             kept: self.clock.now_ns(),
             sensor: Arc::clone(sensor),
             model,
-            renderer: Arc::new(Mutex::new(tracker.renderer().clone())),
+            makers: Makers {
+                renderer: Arc::new(Mutex::new(tracker.renderer().clone())),
+                finisher: Arc::clone(tracker.finisher()),
+            },
             tracker,
         })
     }
@@ -239,65 +260,127 @@ impl Track {
     /// Whether it is of this description and model, and whole.
     fn serves(&self, sensor: &Arc<Sensor>, model: &Arc<Model>) -> bool {
         let same = Arc::ptr_eq(&self.sensor, sensor) && Arc::ptr_eq(&self.model, model);
-        same && !self.renderer.is_poisoned()
+        same && !self.makers.renderer.is_poisoned()
     }
 }
 
-/// Codes become images, and images leave.
-pub(super) struct Finisher {
+/// Codes become images.
+pub(super) struct Rendering {
     pub(super) clock: Monotonic,
     pub(super) sinks: Sinks,
-    pub(super) latency: Clockwork,
+    pub(super) next: Lanes<Rendered>,
     pub(super) vault: Option<Arc<Vault>>,
 }
 
-impl Finisher {
+impl Rendering {
+    /// Renders until the worker has ended, and tells it each time that there is `room` for a frame more.
+    pub(super) fn run(self, turns: &Turns<Recovered>, room: &dyn Fn()) {
+        while let Some(recovered) = turns.next(|id| self.next.has_room(id)) {
+            room();
+            let (mut job, estimate, makers) = match recovered {
+                Recovered::Frame {
+                    job,
+                    estimate,
+                    makers,
+                } => (job, estimate, makers),
+                Recovered::Forgotten(id, track) => {
+                    track.iter().for_each(|track| self.keep(track));
+                    turns.forget(&id);
+                    self.next
+                        .push_beyond(&Arc::clone(&id), Rendered::Forgotten(id));
+                    continue;
+                }
+            };
+            job.times.latency.render_wait_ns = job.times.mark(self.clock.now_ns());
+            let refined = survived(|| render(&job, &estimate, &makers.renderer));
+            match refined.and_then(|refined| refined) {
+                Ok(refined) => {
+                    job.times.latency.render_ns = job.times.mark(self.clock.now_ns());
+                    let id = Arc::clone(&job.sensor.id);
+                    let rendered = Rendered::Frame {
+                        job,
+                        estimate,
+                        refined: Box::new(refined),
+                        finisher: makers.finisher,
+                    };
+                    self.next.push(&id, rendered, |_| {}); // there is room
+                }
+                Err(reason) => job.lose_by_panic(&reason, &self.sinks),
+            }
+        }
+    }
+
     /// Keeps what a track knows whose last frame is rendered.
     fn keep(&self, track: &Track) {
         let Some(vault) = &self.vault else {
             return;
         };
-        let Ok(renderer) = track.renderer.lock() else {
+        let Ok(renderer) = track.makers.renderer.lock() else {
             return; // it is given up
         };
         if let Some(checkpoint) = track.tracker.checkpoint(&renderer) {
             vault.keep(&track.sensor.id, checkpoint, true);
         }
     }
+}
 
-    /// Renders until the worker has ended, and tells it each time that there is `room` for a frame more.
-    pub(super) fn run(mut self, turns: &Turns<Recovered>, room: &dyn Fn()) {
+/// An estimate's image. Where the frame before panicked, this one was solved from it, and is given up with it.
+fn render(job: &Job, estimate: &Estimate, renderer: &Mutex<Renderer>) -> Result<Refined, String> {
+    let mut renderer = renderer
+        .lock()
+        .map_err(|_| "expected a whole track, got one of which a frame before panicked")?;
+    let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
+    let _span = tracing::debug_span!("render", sensor, sequence).entered();
+    Ok(renderer.render(estimate, &job.measurement))
+}
+
+/// Images become frames, and frames leave.
+pub(super) struct Finishing {
+    pub(super) clock: Monotonic,
+    pub(super) sinks: Sinks,
+    pub(super) latency: Clockwork,
+    pub(super) workspace: Workspace,
+}
+
+impl Finishing {
+    /// Finishes until rendering has ended, and tells it each time that there is `room` for a frame more.
+    pub(super) fn run(mut self, turns: &Turns<Rendered>, room: &dyn Fn()) {
         let mut described: HashMap<Arc<str>, Arc<Sensor>> = HashMap::new();
-        while let Some(recovered) = turns.next(|_| true) {
+        while let Some(rendered) = turns.next(|_| true) {
             room();
-            let (mut job, estimate, renderer) = match recovered {
-                Recovered::Frame {
+            let (mut job, estimate, refined, finisher) = match rendered {
+                Rendered::Frame {
                     job,
                     estimate,
-                    renderer,
-                } => (job, estimate, renderer),
-                Recovered::Forgotten(id, track) => {
-                    track.iter().for_each(|track| self.keep(track));
+                    refined,
+                    finisher,
+                } => (job, estimate, refined, finisher),
+                Rendered::Forgotten(id) => {
                     described.remove(&id);
                     turns.forget(&id);
                     continue;
                 }
             };
-            job.times.latency.render_wait_ns = job.times.mark(self.clock.now_ns());
-            let image =
-                match survived(|| render(&job, &estimate, &renderer)).and_then(|image| image) {
-                    Ok(image) => image,
-                    Err(reason) => {
-                        job.lose_by_panic(&reason, &self.sinks);
-                        continue;
-                    }
-                };
+            job.times.latency.finish_wait_ns = job.times.mark(self.clock.now_ns());
+            let mut image = RangeImage::default();
+            let workspace = &mut self.workspace;
+            let finished = survived(|| {
+                let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
+                let _span = tracing::debug_span!("finish", sensor, sequence).entered();
+                let measurement = &job.measurement;
+                finisher.finish(&estimate, measurement, *refined, workspace, &mut image);
+            });
+            if let Err(reason) = finished {
+                self.workspace = Workspace::default();
+                job.lose_by_panic(&reason, &self.sinks);
+                continue;
+            }
             let times = &mut job.times;
             let now = self.clock.now_ns();
-            times.latency.render_ns = times.mark(now);
+            times.latency.finish_ns = times.mark(now);
             times.latency.end_to_end_ns = now.saturating_sub(times.intended);
             let mut report = estimate.report;
-            report.timing.render_ns = times.latency.render_ns;
+            report.timing.render_ns = times.latency.render_ns + times.latency.finish_ns;
             self.latency.record(&times.latency);
             let last = described.insert(Arc::clone(&job.sensor.id), Arc::clone(&job.sensor));
             if last.is_none_or(|last| !Arc::ptr_eq(&last, &job.sensor)) {
@@ -316,20 +399,4 @@ impl Finisher {
             })));
         }
     }
-}
-
-/// An estimate's image. Where the frame before panicked, this one was solved from it, and is given up with it.
-fn render(
-    job: &Job,
-    estimate: &Estimate,
-    renderer: &Mutex<Renderer>,
-) -> Result<RangeImage, String> {
-    let mut renderer = renderer
-        .lock()
-        .map_err(|_| "expected a whole track, got one of which a frame before panicked")?;
-    let (sensor, sequence) = (&*job.sensor.id, job.measurement.sequence);
-    let _span = tracing::debug_span!("render", sensor, sequence).entered();
-    let mut image = RangeImage::default();
-    renderer.render(estimate, &job.measurement, &mut image);
-    Ok(image)
 }

@@ -547,9 +547,11 @@ fn check(
 
 type StoredTensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// Adds a tensor: large matrices as 8 bits with a scale per row, everything else as f32.
+/// Adds a tensor: large matrices as 8 bits with a scale per row, everything else as f32, and the unrolled network too, which is
+/// small and trained on from file to file.
 fn push_tensor(out: &mut Vec<StoredTensor>, name: String, shape: Vec<usize>, values: &[f32]) {
-    if shape.len() != 2 || values.len() < EIGHT_BITS_FROM {
+    let exact = name.starts_with("unrolled.");
+    if exact || shape.len() != 2 || values.len() < EIGHT_BITS_FROM {
         out.push((name, Dtype::F32, shape, bytes(values)));
         return;
     }

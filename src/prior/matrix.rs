@@ -41,6 +41,12 @@ impl Matrix {
         &self.data
     }
 
+    /// Row-major values, to be changed.
+    #[cfg(feature = "train")]
+    pub(crate) fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
     /// Row `r`, (cols).
     pub fn row(&self, r: usize) -> &[f32] {
         &self.data[r * self.cols..(r + 1) * self.cols]

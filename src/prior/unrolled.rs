@@ -1,6 +1,10 @@
 //! Weights of an unrolled network: what a prior has learnt of how images go on where total variation leaves them.
 
 use super::{Affine, Matrix};
+#[cfg(feature = "train")]
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+#[cfg(feature = "train")]
+use rand_distr::{Distribution, StandardNormal};
 
 /// How far beyond what they are trained for networks are used.
 const MARGIN: f32 = 1.2;
@@ -22,6 +26,12 @@ impl Conditional {
         values
             .map(|(base, slope)| base + slope[0] * conditions[0] + slope[1] * conditions[1])
             .collect()
+    }
+
+    #[cfg(feature = "train")]
+    fn parts_mut<'a>(&'a mut self, parts: &mut Vec<&'a mut [f32]>) {
+        parts.push(&mut self.base);
+        parts.push(self.slope.data_mut());
     }
 }
 
@@ -86,6 +96,88 @@ impl Unrolled {
                 noise.clamp(quiet, loud).log10() + 3.5,
             ]
         })
+    }
+
+    /// A network that has learnt nothing, with weights at random for ReLUs (He et al. 2015) and stages that change images
+    /// but a little; C and D are its fine and coarse features.
+    #[cfg(feature = "train")]
+    pub(crate) fn untrained(
+        channels: usize,
+        stages: usize,
+        (fine, coarse): (usize, usize),
+        seed: u64,
+    ) -> Self {
+        let mut normal = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(seed));
+        let mut random = |rows: usize, cols: usize, gain: f32| {
+            let spread = gain * (2.0 / cols as f32).sqrt();
+            let values = normal.by_ref().take(rows * cols);
+            let values: Vec<f32> = values.map(|v: f32| spread * v).collect();
+            Matrix::new(rows, cols, values)
+        };
+        let conditional = |len: usize, base: f32| Conditional {
+            base: vec![base; len],
+            slope: Matrix::zeros(len, 2),
+        };
+        let affine = |weight: Matrix| Affine {
+            bias: vec![0.0; weight.rows()],
+            weight,
+        };
+        let first = random(fine, 16 * channels, 1.0);
+        let stages = (0..stages).map(|_| Stage {
+            step: conditional(channels, 0.0),
+            merge: random(fine, 8 * channels + fine, 1.0),
+            merge_bias: conditional(fine, 0.0),
+            near: affine(random(fine, 9 * fine, 1.0)),
+            down: affine(random(coarse, 4 * fine, 1.0)),
+            far: affine(random(coarse, 9 * coarse, 1.0)),
+            up: affine(random(4 * fine, coarse, 0.3)),
+            join: affine(random(fine, 9 * fine, 1.0)),
+            out: affine(random(4 * channels, fine, 0.02)),
+        });
+        Self {
+            first,
+            first_bias: conditional(fine, 0.0),
+            stages: stages.collect(),
+            step: conditional(channels, -1.0),
+        }
+    }
+
+    /// All its weights, part by part.
+    #[cfg(feature = "train")]
+    pub(crate) fn parts_mut(&mut self) -> Vec<&mut [f32]> {
+        let mut parts: Vec<&mut [f32]> = vec![self.first.data_mut()];
+        self.first_bias.parts_mut(&mut parts);
+        self.step.parts_mut(&mut parts);
+        for stage in &mut self.stages {
+            stage.step.parts_mut(&mut parts);
+            parts.push(stage.merge.data_mut());
+            stage.merge_bias.parts_mut(&mut parts);
+            let Stage {
+                near,
+                down,
+                far,
+                up,
+                join,
+                out,
+                ..
+            } = stage;
+            for layer in [near, down, far, up, join, out] {
+                parts.push(layer.weight.data_mut());
+                parts.push(&mut layer.bias);
+            }
+        }
+        parts
+    }
+
+    /// A network of the same sizes whose weights are all 0.
+    #[cfg(feature = "train")]
+    pub(crate) fn zeroed(&self) -> Self {
+        let mut zeroed = self.clone();
+        zeroed
+            .parts_mut()
+            .into_iter()
+            .for_each(|part| part.fill(0.0));
+        zeroed
     }
 
     /// C, fine features.

@@ -16,15 +16,20 @@ const USUAL: f32 = 1.5;
 /// of the energy over its mean, less [`USUAL`]. `left` is y − A x, (J·m), 0 where a reading is missing.
 pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Vec<f32> {
     let (readings, pixels) = operator.shape();
-    let channels = left.len() / readings;
     let mut scratch = vec![0.0; operator.scratch()];
-    let mut images = vec![0.0; pixels * channels];
+    let mut images = vec![0.0; left.len() / readings * pixels];
     for (image, left) in images
         .chunks_exact_mut(pixels)
         .zip(left.chunks_exact(readings))
     {
         operator.adjoint(left, image, &mut scratch);
     }
+    doubt_of(&images, pixels, cols)
+}
+
+/// The same of what an image leaves of the readings, taken back to `pixels`, (J·n); its scale does not matter.
+pub(super) fn doubt_of(images: &[f32], pixels: usize, cols: usize) -> Vec<f32> {
+    let channels = images.len() / pixels;
     let (mut sums, mut energy) = (vec![0.0; pixels], vec![0.0; pixels]);
     let (mut doubt, ones) = (vec![0.0; pixels], vec![1.0; pixels]);
     for reach in REACHES {

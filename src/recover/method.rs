@@ -21,6 +21,9 @@ pub enum Method {
     Wavelets,
 }
 
+/// m/n up to which [`Refine::unrolled_iterations`] do.
+const FEW_READINGS: f32 = 0.05;
+
 /// What x₀ is refined by: x̂ = argmin ½‖S_N^(−½)(A x − y)‖² + λ TV(x) + ½‖Γ^½(x − x₀)‖², x ≥ 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,8 +45,12 @@ pub struct Refine {
     pub last_proximity: f32,
     /// how fast both γ fall where readings contradict an image: γ/(1 + this · excess of the energy that it leaves there)
     pub doubt: f32,
-    /// whether the prior's unrolled network goes on from there, where it has one; half the steps are made before it
+    /// whether the prior's unrolled network goes on from there, where it has one
     pub unrolled: bool,
+    /// steps of the primal–dual method before it up to an m/n of 5 %; beyond they rise with m/n, up to as many as without it
+    pub unrolled_iterations: usize,
+    /// the same of a cold frame
+    pub unrolled_cold_iterations: usize,
 }
 
 impl Default for Refine {
@@ -64,7 +71,27 @@ impl Refine {
         last_proximity: 6.0,
         doubt: 3.0,
         unrolled: true,
+        unrolled_iterations: 18,
+        unrolled_cold_iterations: 40,
     };
+
+    /// Steps of the primal–dual method of a frame.
+    pub(super) fn steps(&self, warm: bool) -> usize {
+        match warm {
+            true => self.iterations,
+            false => self.cold_iterations,
+        }
+    }
+
+    /// The same before the unrolled network, at `ratio` = m/n: the more readings there are, the longer it takes to hear them all.
+    pub(super) fn unrolled_steps(&self, warm: bool, ratio: f32) -> usize {
+        let few = match warm {
+            true => self.unrolled_iterations,
+            false => self.unrolled_cold_iterations,
+        };
+        let more = (ratio / FEW_READINGS).max(1.0);
+        ((few as f32 * more) as usize).min(self.steps(warm).max(few))
+    }
 
     /// Checks what refinement is asked to do; nothing is asked of it with no steps.
     ///
@@ -104,6 +131,8 @@ impl Refine {
         last_proximity: 0.0,
         doubt: 0.0,
         unrolled: false,
+        unrolled_iterations: 0,
+        unrolled_cold_iterations: 0,
     };
 }
 
@@ -184,7 +213,7 @@ const PRINCIPAL_AND_VARIATION: Refine = Refine {
     freedom: 0.0,
     last_proximity: 6.0,
     doubt: 3.0,
-    unrolled: false,
+    ..Refine::NONE
 };
 const VARIATION: Refine = Refine {
     iterations: 150,
@@ -195,7 +224,7 @@ const VARIATION: Refine = Refine {
     freedom: 0.0,
     last_proximity: 2.0,
     doubt: 3.0,
-    unrolled: false,
+    ..Refine::NONE
 };
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod doubt;
 mod error;
 mod expectation;
 mod fingerprint;
+mod finish;
 mod forward;
 mod fuse;
 mod gauge;
@@ -41,6 +42,7 @@ mod whiten;
 pub use crate::sensing::Data;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::{MeasurementError, TrackerError};
+pub use finish::{Finisher, Refined, Workspace};
 pub use forward::Forward;
 pub use instance::{Descent, Instance, InstanceError, Inverse};
 pub use method::{Lasso, Method, PRESETS, Refine};
@@ -50,3 +52,8 @@ pub use render::Renderer;
 pub use report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
 pub use solve::{Limits, StopReason};
 pub use track::Tracker;
+#[cfg(feature = "train")]
+pub(crate) use unroll::{
+    Given,
+    gradient::{Learner, Tape},
+};

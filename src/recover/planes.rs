@@ -7,6 +7,13 @@
 use crate::prior::Matrix;
 use pulp::{Arch, Simd, WithSimd};
 
+#[cfg(feature = "train")]
+pub(super) mod gradient;
+mod winograd;
+
+use winograd::Filter;
+pub(super) use winograd::Tiles;
+
 /// Features that are summed at once, each over so many registers: with values and a weight, all of sixteen.
 const TOGETHER: usize = 4;
 const REGISTERS: usize = 3;
@@ -58,49 +65,68 @@ impl Grid {
 
 /// A layer of a convolutional network: each feature a sum over features before and pixels around.
 #[derive(Clone, Debug)]
-pub(super) struct Convolution {
-    /// by group of features, feature before, pixel and feature of the group
-    weights: Vec<f32>,
-    /// pixels along each axis: 1 or 3
-    side: usize,
+pub(super) enum Convolution {
+    /// of single pixels
+    Pixels(Weights),
+    /// of 3 × 3 pixels
+    Windows(Filter),
+}
+
+/// Weights of single pixels.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    /// by group of features, feature before and feature of the group
+    values: Vec<f32>,
     /// features before
     inputs: usize,
     outputs: usize,
 }
 
 impl Convolution {
-    /// Of weights (out × in·side²).
+    /// Of weights (out × in·side²), of a side of 1 or 3 pixels.
     pub(super) fn new(weights: &Matrix, side: usize) -> Self {
-        let (outputs, taps) = (weights.rows(), weights.cols());
+        if side == 3 {
+            return Self::Windows(Filter::new(weights));
+        }
+        let (outputs, inputs) = (weights.rows(), weights.cols());
         let groups = (0..outputs).step_by(TOGETHER);
-        let weights = groups.flat_map(|first| {
-            (0..taps).flat_map(move |tap| {
+        let values = groups.flat_map(|first| {
+            (0..inputs).flat_map(move |input| {
                 (first..first + TOGETHER).map(move |o| match o < outputs {
-                    true => weights.row(o)[tap],
+                    true => weights.row(o)[input],
                     false => 0.0,
                 })
             })
         });
-        Self {
-            weights: weights.collect(),
-            side,
-            inputs: taps / (side * side),
+        Self::Pixels(Weights {
+            values: values.collect(),
+            inputs,
             outputs,
-        }
+        })
     }
 
     pub(super) fn weights(&self) -> &[f32] {
-        &self.weights
+        match self {
+            Self::Pixels(weights) => &weights.values,
+            Self::Windows(filter) => filter.weights(),
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Pixels(weights) => weights.outputs,
+            Self::Windows(filter) => filter.outputs(),
+        }
     }
 
     /// A bias as [`Convolution::apply`] takes it: with zeros that make the last group full.
     pub(super) fn grouped(&self, mut bias: Vec<f32>) -> Vec<f32> {
-        bias.resize(self.outputs.next_multiple_of(TOGETHER), 0.0);
+        bias.resize(self.outputs().next_multiple_of(TOGETHER), 0.0);
         bias
     }
 
     /// W * x + b of planes, and 0 where that is less if `relu`; b as [`Convolution::grouped`] makes it. `input` and `output` may
-    /// hold more planes than there are features.
+    /// hold more planes than there are features; what surrounds values must be 0 in both. Rows and columns must be even.
     pub(super) fn apply(
         &self,
         grid: Grid,
@@ -108,27 +134,26 @@ impl Convolution {
         bias: &[f32],
         relu: bool,
         output: &mut [f32],
+        tiles: &mut Tiles,
     ) {
-        let centre = grid.stride() + 1;
-        let mut offsets = [centre; 9];
-        if self.side == 3 {
-            for (tap, offset) in offsets.iter_mut().enumerate() {
-                *offset = tap / 3 * grid.stride() + tap % 3;
+        match self {
+            Self::Windows(filter) => filter.apply(grid, input, bias, relu, output, tiles),
+            Self::Pixels(weights) => {
+                let centre = grid.stride() + 1;
+                Arch::new().dispatch(Sums {
+                    input: &input[..weights.inputs * grid.len()],
+                    len: grid.len(),
+                    wanted: grid.wanted(),
+                    weights: &weights.values,
+                    bias,
+                    offset: centre,
+                    relu,
+                    output,
+                });
+                let planes = output.chunks_exact_mut(grid.len()).take(weights.outputs);
+                planes.for_each(|plane| grid.clear_border(plane));
             }
         }
-        Arch::new().dispatch(Sums {
-            input: &input[..self.inputs * grid.len()],
-            len: grid.len(),
-            wanted: grid.wanted(),
-            weights: &self.weights,
-            bias,
-            offsets: &offsets[..self.side * self.side],
-            relu,
-            output,
-            to: centre,
-        });
-        let planes = output.chunks_exact_mut(grid.len()).take(self.outputs);
-        planes.for_each(|plane| grid.clear_border(plane));
     }
 }
 
@@ -143,13 +168,11 @@ struct Sums<'a> {
     /// see [`Convolution`]
     weights: &'a [f32],
     bias: &'a [f32],
-    /// where the pixels around stand
-    offsets: &'a [usize],
+    /// where the first value stands
+    offset: usize,
     /// whether sums below 0 are 0
     relu: bool,
     output: &'a mut [f32],
-    /// where the first value of an output stands
-    to: usize,
 }
 
 impl WithSimd for Sums<'_> {
@@ -163,16 +186,13 @@ impl WithSimd for Sums<'_> {
             wanted,
             weights,
             bias,
-            offsets,
+            offset,
             relu,
             output,
-            to,
         } = self;
         let width = REGISTERS * S::F32_LANES;
-        let per_input = TOGETHER * offsets.len();
-        let per_group = input.len() / len * per_input;
         let groups = weights
-            .chunks_exact(per_group)
+            .chunks_exact(TOGETHER * (input.len() / len))
             .zip(bias.chunks_exact(TOGETHER));
         for ((weights, bias), output) in groups.zip(output.chunks_exact_mut(TOGETHER * len)) {
             for run in 0..wanted.div_ceil(width) {
@@ -182,21 +202,19 @@ impl WithSimd for Sums<'_> {
                     sums[o] = [simd.splat_f32s(bias[o]); REGISTERS];
                 }
                 let inputs = input.chunks_exact(len);
-                for (plane, weights) in inputs.zip(weights.chunks_exact(per_input)) {
-                    for (&offset, weights) in offsets.iter().zip(weights.chunks_exact(TOGETHER)) {
-                        let (x, _) = S::as_simd_f32s(&plane[at + offset..at + offset + width]);
-                        let x = [x[0], x[1], x[2]];
-                        for o in 0..TOGETHER {
-                            let weight = simd.splat_f32s(weights[o]);
-                            for r in 0..REGISTERS {
-                                sums[o][r] = simd.mul_add_f32s(weight, x[r], sums[o][r]);
-                            }
+                for (plane, weights) in inputs.zip(weights.chunks_exact(TOGETHER)) {
+                    let (x, _) = S::as_simd_f32s(&plane[at + offset..at + offset + width]);
+                    let x = [x[0], x[1], x[2]];
+                    for o in 0..TOGETHER {
+                        let weight = simd.splat_f32s(weights[o]);
+                        for r in 0..REGISTERS {
+                            sums[o][r] = simd.mul_add_f32s(weight, x[r], sums[o][r]);
                         }
                     }
                 }
                 let zero = simd.splat_f32s(0.0);
                 for o in 0..TOGETHER {
-                    let values = &mut output[o * len + at + to..][..width];
+                    let values = &mut output[o * len + at + offset..][..width];
                     let (values, _) = S::as_mut_simd_f32s(values);
                     for r in 0..REGISTERS {
                         let sum = sums[o][r];
@@ -271,10 +289,10 @@ pub(super) fn put_together(from: &[f32], grid: Grid, fine: Fine, to: &mut [f32])
 mod tests {
     use super::*;
 
-    const GRID: Grid = Grid { rows: 6, cols: 10 };
+    pub(super) const GRID: Grid = Grid { rows: 6, cols: 10 };
 
     /// Planes of `features` features that vary from value to value.
-    fn planes(features: usize) -> Vec<f32> {
+    pub(super) fn planes(features: usize) -> Vec<f32> {
         let mut planes = GRID.planes(features);
         for (f, plane) in planes
             .chunks_exact_mut(GRID.len())
@@ -308,11 +326,17 @@ mod tests {
             let weights = (0..outputs * taps).map(|i| (i % 13) as f32 / 6.0 - 1.0);
             let weights = Matrix::new(outputs, taps, weights.collect());
             let bias: Vec<f32> = (0..outputs).map(|o| o as f32 - 1.5).collect();
-            let mut output = GRID.planes(outputs);
-            output.fill(7.0); // of a layer before
+            let mut output = planes(outputs); // of a layer before
             let layer = Convolution::new(&weights, side);
             let grouped = layer.grouped(bias.clone());
-            layer.apply(GRID, &input, &grouped, relu, &mut output);
+            layer.apply(
+                GRID,
+                &input,
+                &grouped,
+                relu,
+                &mut output,
+                &mut Tiles::default(),
+            );
             let reach = side as isize / 2;
             for (o, bias) in bias.iter().enumerate() {
                 for row in 0..GRID.rows as isize {

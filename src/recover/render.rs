@@ -2,17 +2,15 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::doubt::doubt;
+use super::finish::{Refined, Settling, Unfinished};
 use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
-use super::linear::left_over;
 use super::method::{Method, Refine};
 use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
-use super::sigma::{Evidence, Sampler};
 use super::track::without;
-use super::unroll::{Given, Room};
 use super::variation::{State, Terms};
-use crate::frame::{Measurement, RangeImage};
+use crate::frame::Measurement;
 use crate::prior::{Activations, Unrolled};
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
@@ -26,15 +24,8 @@ const LEAST_INTERVAL_S: f32 = 1.0 / 120.0;
 /// Least variance over ψ that an image's errors are taken to have.
 const LEAST_SURPRISE: f32 = 0.01;
 
-/// m/n from which what a network says is held to the readings once more, by so many steps of total variation that draw to it
-/// with so many times Γ: so many readings know better than what was learnt of other scenes. At 25 % of the car LIDAR's first
-/// evaluation frames 1.54 to 0.77 m, of simulated ones 0.197 to 0.195; at 10 % of those, where it is not done, 0.467 to 0.496.
-const SETTLED_FROM: f32 = 0.15;
-const SETTLED_STEPS: usize = 20;
-const SETTLED_PULL: f32 = 300.0;
-
-/// Makes images of a sensor's estimates, one after another. Needs nothing of the tracker's, so that it may run beside the
-/// next solve.
+/// Makes images of a sensor's estimates, one after another, each refined from where the one before stands. Needs nothing of
+/// the tracker's, so that it may run beside the next solve.
 #[derive(Clone, Debug)]
 pub struct Renderer {
     description: Arc<SensorDescription>,
@@ -43,8 +34,6 @@ pub struct Renderer {
     /// variance of x₀, (J·n); empty where there is no x₀
     variance: Arc<[f32]>,
     basis: Option<Basis>,
-    /// what makes σ, where it is asked for
-    sampler: Option<Sampler>,
     /// of each pattern set, where it is known
     gauges: Vec<Option<Gauge>>,
     /// where refinement stands, at the sensor's own scale: what total variation made of the frame, from which the next one goes
@@ -52,8 +41,6 @@ pub struct Renderer {
     pub(super) state: State,
     /// when the frame was that it stands at
     stamp_ns: u64,
-    /// what the unrolled network works on
-    room: Room,
 }
 
 /// A first image.
@@ -69,13 +56,10 @@ impl Renderer {
     pub(super) fn new(
         description: Arc<SensorDescription>,
         model: Arc<Model>,
+        variance: Arc<[f32]>,
         settings: &Settings,
     ) -> Self {
         let (rows, cols) = (description.rows, description.cols);
-        let variance = match (settings.method, &model.moments) {
-            (Method::Principal, Some(moments)) => left_over(moments, settings.directions),
-            _ => model.rest.variance.clone(),
-        };
         Self {
             gauges: vec![None; description.patterns.len()],
             basis: match settings.method {
@@ -83,13 +67,10 @@ impl Renderer {
                 Method::Wavelets => Some(Basis::Wavelets { grid: (rows, cols) }),
                 Method::Latent | Method::Principal | Method::Blank => None,
             },
-            sampler: (settings.sigma_block > 0)
-                .then(|| Sampler::new(&model, (rows, cols), settings.sigma_block)),
-            variance: variance.into(),
+            variance,
             settings: settings.clone(),
             state: State::default(),
             stamp_ns: 0,
-            room: Room::default(),
             description,
             model,
         }
@@ -106,20 +87,11 @@ impl Renderer {
         Ok(())
     }
 
-    /// The image of an estimate, read out into `frame`: x₀ as it is, or refined.
+    /// The image of an estimate: x₀ as it is, or refined, for a [`Finisher`](super::Finisher) to go on with.
     ///
     /// # Panics
     /// Where the estimate or the measurement is not of the sensor's own tracker.
-    pub fn render(
-        &mut self,
-        estimate: &Estimate,
-        measurement: &Measurement,
-        frame: &mut RangeImage,
-    ) {
-        let (rows, cols) = (self.description.rows, self.description.cols);
-        if (frame.rows, frame.cols) != (rows, cols) {
-            *frame = RangeImage::empty(rows, cols);
-        }
+    pub fn render(&mut self, estimate: &Estimate, measurement: &Measurement) -> Refined {
         let scale = estimate.scale;
         let pattern = &self.description.patterns[measurement.pattern_set];
         let gauge = self.gauges[measurement.pattern_set]
@@ -129,142 +101,89 @@ impl Renderer {
         let negative = estimate.signs.negative.iter();
         negative.for_each(|&i| y[i as usize] = -y[i as usize]);
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
-        let mut last = None;
-        if warm {
-            last = Some(self.state.x.iter().map(|x| x / scale).collect::<Vec<_>>());
-        } else {
+        let last = warm.then(|| self.state.x.iter().map(|x| x / scale).collect::<Vec<_>>());
+        if !warm {
             self.state = State::default();
         }
         let mut first = self.first(estimate);
-        let mut improved = None;
+        let mut unrolled = None;
         if let Some(basis) = &self.basis {
             let settings = &self.settings.lasso;
             let mut x = last.unwrap_or(first.x);
             let limits = (settings.weight, settings.iterations);
-            lasso(
-                pattern,
-                norm,
-                basis,
-                limits,
-                &y,
-                &measurement.missing,
-                &mut x,
-            );
+            let missing = &measurement.missing;
+            lasso(pattern, norm, basis, limits, &y, missing, &mut x);
             self.state.x = x;
         } else if self.settings.refine.iterations > 0 {
             let own = first.x.clone();
             let pull = self.pull(&mut first, last.as_deref(), &y, measurement);
-            let gain = measurement.gain / (scale * scale);
-            let mut noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
-            let diagonal = noise.iter_mut().step_by(self.description.channels() + 1);
-            let signs = diagonal.zip(&estimate.signs.variance);
-            signs.for_each(|(noise, variance)| *noise += variance);
+            let noise = self.noise(estimate, measurement);
             let terms = Terms {
-                operator: pattern,
                 norm,
-                cols,
                 y: &y,
                 missing: &measurement.missing,
                 noise: &noise,
-                variation: self.settings.refine.variation,
-                edge: self.settings.refine.edge,
                 near: &first.x,
                 pull: &pull,
+                ..Terms::new(&self.settings.refine, pattern, self.description.cols)
             };
             let start = match (&estimate.source, &last) {
                 (Source::Blank, Some(last)) => last,
                 _ => &first.x,
             };
             self.state.restart(start);
-            let Refine {
-                iterations,
-                cold_iterations,
-                ..
-            } = self.settings.refine;
-            let iterations = if warm { iterations } else { cold_iterations };
-            let model = Arc::clone(&self.model);
-            let network = model.network.as_ref().zip(self.conditions(pattern, &noise));
-            let iterations = match network {
-                Some(_) => iterations.div_ceil(2),
-                None => iterations,
+            let conditions = self.conditions(pattern.shape(), &noise);
+            let (m, n) = pattern.shape();
+            let steps = match conditions {
+                Some(_) => self
+                    .settings
+                    .refine
+                    .unrolled_steps(warm, m as f32 / n as f32),
+                None => self.settings.refine.steps(warm),
             };
-            if terms.descend(&mut self.state, iterations).is_none() {
+            if terms.descend(&mut self.state, steps).is_none() {
                 self.state.x = first.x;
-            } else if let Some((network, conditions)) = network {
-                let given = Given {
-                    operator: pattern,
+            } else if let Some(conditions) = conditions {
+                unrolled = Some(Unfinished {
                     norm,
-                    y: &y,
-                    missing: &measurement.missing,
                     conditions,
-                    first: &own,
-                    last: last.as_deref().unwrap_or(&own),
-                };
-                let mut x = self.state.x.clone();
-                network.improve(&given, &mut x, &mut self.room);
-                let (m, n) = pattern.shape();
-                if m as f32 >= SETTLED_FROM * n as f32 {
-                    let pull: Vec<f32> = pull.iter().map(|pull| SETTLED_PULL * pull).collect();
-                    let terms = Terms {
-                        near: &x,
-                        pull: &pull,
-                        ..terms
-                    };
-                    let mut settled = State::of(x.clone(), self.state.duals().clone());
-                    terms.descend(&mut settled, SETTLED_STEPS);
-                    x = settled.x;
-                }
-                improved = Some(x);
+                    last: last.unwrap_or_else(|| own.clone()),
+                    first: own,
+                    settling: Settling::of(pattern, noise, pull, self.state.duals()),
+                    y,
+                });
             }
         } else {
             self.state.x = first.x;
         }
-        let shown = improved.as_ref().unwrap_or(&self.state.x);
-        let image: Vec<f32> = shown.iter().map(|x| x * scale).collect();
-        let (knots, s_min) = (&self.description.knots, self.description.s_min);
-        knots.read_out(&image, s_min, frame);
-        frame.range_sigma.clear();
-        self.sigma(estimate, &first.trust, shown, frame);
+        let x = self.state.x.clone();
         self.state.x.iter_mut().for_each(|x| *x *= scale);
         self.stamp_ns = measurement.stamp_ns;
+        Refined {
+            x,
+            trust: first.trust,
+            unrolled,
+        }
     }
 
-    /// What an unrolled network goes by, αN₀ being `noise`; `None` where none is asked for, or trained for such readings.
-    fn conditions(&self, pattern: &dyn Operator, noise: &[f32]) -> Option<[f32; 2]> {
+    /// αN₀, (J × J), at the return that the prior knows, with what uncertain signs add.
+    fn noise(&self, estimate: &Estimate, measurement: &Measurement) -> Vec<f32> {
+        let gain = measurement.gain / (estimate.scale * estimate.scale);
+        let mut noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+        let diagonal = noise.iter_mut().step_by(self.description.channels() + 1);
+        let signs = diagonal.zip(&estimate.signs.variance);
+        signs.for_each(|(noise, variance)| *noise += variance);
+        noise
+    }
+
+    /// What the unrolled network goes by with readings of an operator of m × n, αN₀ being `noise`; `None` where there is none,
+    /// or it is not trained for such.
+    fn conditions(&self, (m, n): (usize, usize), noise: &[f32]) -> Option<[f32; 2]> {
         let channels = self.description.channels();
         let variance = noise.iter().step_by(channels + 1).sum::<f32>() / channels as f32;
-        let (m, n) = pattern.shape();
         let conditions = Unrolled::conditions(m as f32 / n as f32, variance.sqrt());
-        conditions.filter(|_| self.settings.refine.unrolled)
-    }
-
-    /// σ of a frame that was read out, where it was asked for.
-    fn sigma(&self, estimate: &Estimate, trust: &[f32], x: &[f32], frame: &mut RangeImage) {
-        let (
-            Some(sampler),
-            Source::Latent {
-                state,
-                draws,
-                error_scale,
-                seen,
-                ..
-            },
-        ) = (&self.sampler, &estimate.source)
-        else {
-            return;
-        };
-        if draws.is_empty() {
-            return;
-        }
-        let evidence = Evidence {
-            state: sampler.variance(&self.model, state, draws, trust),
-            rest: (*error_scale, &self.variance),
-            trust,
-            x,
-            seen: *seen,
-        };
-        let knots = &self.description.knots;
-        sampler.sigma(&evidence, knots, self.settings.sigma_raw, frame);
+        let wanted = self.settings.refine.unrolled && self.model.network.is_some();
+        conditions.filter(|_| wanted)
     }
 
     /// x₀ and how far it is to be trusted.

@@ -5,6 +5,7 @@ use super::brightness::{Brightness, Sight, brightness};
 use super::checkpoint::{Checkpoint, CheckpointError, Header};
 use super::deadline::{Deadline, Reserve};
 use super::error::{MeasurementError, TrackerError, check};
+use super::finish::{Finisher, Workspace};
 use super::fuse::{Fused, System};
 use super::health::untrusted;
 use super::innovation::{Innovation, Lesson, rest_lesson};
@@ -79,6 +80,8 @@ pub struct Tracker<C> {
     reserve: Reserve,
     sights: Vec<Option<Sight>>,
     renderer: Renderer,
+    finisher: Arc<Finisher>,
+    workspace: Workspace,
     /// signs of readings of each pattern set that are sure, where they were asked for
     sure: Vec<Option<Arc<[f32]>>>,
 }
@@ -116,6 +119,8 @@ impl<C: Clock> Tracker<C> {
         }
         description.validate()?;
         model.check(&description)?;
+        let (shared, own) = (Arc::clone(&description), Arc::clone(&model));
+        let finisher = Finisher::new(shared, own, &settings);
         Ok(Self {
             fused: vec![None; description.patterns.len()],
             linear: description
@@ -129,7 +134,14 @@ impl<C: Clock> Tracker<C> {
             error_scale: 1.0,
             pace: first_pace(&settings),
             reserve: Reserve::default(),
-            renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model), &settings),
+            renderer: Renderer::new(
+                Arc::clone(&description),
+                Arc::clone(&model),
+                finisher.variance(),
+                &settings,
+            ),
+            finisher: Arc::new(finisher),
+            workspace: Workspace::default(),
             description,
             model,
             settings,
@@ -147,6 +159,11 @@ impl<C: Clock> Tracker<C> {
     /// What makes images of this tracker's estimates, for a thread of its own.
     pub fn renderer(&self) -> &Renderer {
         &self.renderer
+    }
+
+    /// What makes frames of those images, for yet another thread.
+    pub fn finisher(&self) -> &Arc<Finisher> {
+        &self.finisher
     }
 
     /// Forgets the frames before: the next one starts cold.
@@ -191,7 +208,7 @@ impl<C: Clock> Tracker<C> {
         Ok(())
     }
 
-    /// Recovers one frame into `frame`: [`Tracker::estimate`] and [`Renderer::render`].
+    /// Recovers one frame into `frame`: [`Tracker::estimate`], [`Renderer::render`] and [`Finisher::finish`].
     ///
     /// # Errors
     /// Where the measurement does not fit the description; the track goes on as if it had not come.
@@ -202,7 +219,10 @@ impl<C: Clock> Tracker<C> {
     ) -> Result<Report, MeasurementError> {
         let mut estimate = self.estimate(measurement)?;
         let solved = self.clock.now_ns();
-        self.renderer.render(&estimate, measurement, frame);
+        let refined = self.renderer.render(&estimate, measurement);
+        let workspace = &mut self.workspace;
+        self.finisher
+            .finish(&estimate, measurement, refined, workspace, frame);
         estimate.report.timing.render_ns = self.clock.now_ns() - solved;
         Ok(estimate.report)
     }

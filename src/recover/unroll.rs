@@ -2,10 +2,13 @@
 //! network (Gregor & LeCun 2010; Adler & Öktem 2018). It draws what is likely: what its image leaves of
 //! the readings may be many times their noise.
 
-use super::planes::{Convolution, Fine, Grid, put_together, take_apart};
+use super::planes::{Convolution, Fine, Grid, Tiles, put_together, take_apart};
 use super::track::without_into;
 use crate::prior::{Affine, Conditional, Stage, Unrolled};
 use crate::sensing::Operator;
+
+#[cfg(feature = "train")]
+pub(crate) mod gradient;
 
 /// A network, ready to run.
 #[derive(Clone, Debug)]
@@ -50,20 +53,21 @@ impl Layer {
         Self { convolution, bias }
     }
 
-    fn apply(&self, grid: Grid, input: &[f32], output: &mut [f32]) {
+    fn apply(&self, grid: Grid, input: &[f32], output: &mut [f32], tiles: &mut Tiles) {
         self.convolution
-            .apply(grid, input, &self.bias, false, output);
+            .apply(grid, input, &self.bias, false, output, tiles);
     }
 
-    fn relu(&self, grid: Grid, input: &[f32], output: &mut [f32]) {
+    fn relu(&self, grid: Grid, input: &[f32], output: &mut [f32], tiles: &mut Tiles) {
         self.convolution
-            .apply(grid, input, &self.bias, true, output);
+            .apply(grid, input, &self.bias, true, output, tiles);
     }
 }
 
 /// What a network goes by beside the image.
-pub(super) struct Given<'a> {
-    pub(super) operator: &'a dyn Operator,
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) operator: &'a dyn Operator,
     /// largest singular value of the operator, squared
     pub(super) norm: f32,
     /// readings, (J·m)
@@ -81,21 +85,48 @@ pub(super) struct Given<'a> {
 /// What a network works on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
+    back: Back,
+    /// planes of image, residual, x₀ and the frame before
+    start: Vec<f32>,
+    /// planes of the features of the stage before
+    features: Vec<f32>,
+    stage: StageRoom,
+    tiles: Tiles,
+}
+
+impl Room {
+    /// Aᵀ of what the image in the end, but for the last step, misses of the readings, (J·n).
+    pub(super) fn residual(&self) -> &[f32] {
+        &self.back.residual
+    }
+}
+
+/// What readings are held against.
+#[derive(Clone, Debug, Default)]
+struct Back {
     /// AᵀA of what the image misses, (J·n)
     residual: Vec<f32>,
     /// what it leaves of the readings, (J·m)
     left: Vec<f32>,
     scratch: Vec<f32>,
-    /// planes of image, residual, x₀ and the frame before
-    start: Vec<f32>,
+}
+
+/// What the layers of a stage make.
+#[derive(Clone, Debug, Default)]
+struct StageRoom {
     /// planes of image, residual and the features of the stage before
     merged: Vec<f32>,
-    /// planes of fine features, twice
-    near: [Vec<f32>; 2],
-    /// planes of fine features, taken apart
+    /// planes of fine features, by `merge`
+    entered: Vec<f32>,
+    /// planes of fine features, by `near`, and what `up` adds
+    near: Vec<f32>,
+    /// planes of fine features, by `near`, taken apart
     apart: Vec<f32>,
-    /// planes of coarse features, twice
-    far: [Vec<f32>; 2],
+    /// planes of coarse features, by `down` and by `far`
+    down: Vec<f32>,
+    far: Vec<f32>,
+    /// planes of fine features, taken apart, by `up`
+    up: Vec<f32>,
     /// planes of what is added to the image
     change: Vec<f32>,
 }
@@ -153,76 +184,113 @@ impl Network {
 
     /// Improves an image, (J·n).
     pub(super) fn improve(&self, given: &Given<'_>, x: &mut [f32], room: &mut Room) {
-        let (fine, coarse) = (self.fine, self.coarse);
-        let channels = x.len() / given.operator.shape().1;
-        let image = 4 * channels * fine.len(); // of its planes
-        self.enter(given, channels, room);
-        let conditions = given.conditions;
-        given.residual(x, room);
-        let parts = [&*x, &room.residual, given.first, given.last];
-        let planes = room.start.chunks_exact_mut(image);
-        for (part, planes) in parts.into_iter().zip(planes) {
-            take_apart(part, Fine::Image, fine, planes);
-        }
-        let bias = self.first.grouped(self.first_bias.at(conditions));
-        let before = &mut room.merged[2 * image..];
-        self.first.apply(fine, &room.start, &bias, true, before);
+        self.begin(given, x, room);
         for stage in &self.stages {
-            step(&stage.step.at(conditions), &room.residual, x);
-            let [a, b] = &mut room.near;
-            let [c, d] = &mut room.far;
-            take_apart(x, Fine::Image, fine, &mut room.merged);
-            let residual = &mut room.merged[image..2 * image];
-            take_apart(&room.residual, Fine::Image, fine, residual);
-            let bias = stage.merge_bias.at(conditions);
-            let bias = stage.merge.grouped(bias);
-            stage.merge.apply(fine, &room.merged, &bias, true, a);
-            stage.near.relu(fine, a, b);
-            take_apart(b, Fine::Planes, coarse, &mut room.apart);
-            stage.down.relu(coarse, &room.apart, c);
-            stage.far.relu(coarse, c, d);
-            stage.up.apply(coarse, d, &mut room.apart);
-            put_together(&room.apart, coarse, Fine::Planes, b);
-            let joined = &mut room.merged[2 * image..];
-            stage.join.relu(fine, b, joined);
-            stage.out.apply(fine, joined, &mut room.change);
-            put_together(&room.change, fine, Fine::Image, x);
-            given.residual(x, room);
+            self.advance(stage, given, x, room);
         }
-        step(&self.step.at(conditions), &room.residual, x);
+        self.end(given, x, room);
         x.iter_mut().for_each(|x| *x = x.max(0.0));
     }
 
+    /// The features before the first stage.
+    fn begin(&self, given: &Given<'_>, x: &[f32], room: &mut Room) {
+        self.enter(given, room);
+        given.residual(x, &mut room.back);
+        let parts = [x, &room.back.residual, given.first, given.last];
+        let planes = room
+            .start
+            .chunks_exact_mut(4 * given.channels() * self.fine.len());
+        for (part, planes) in parts.into_iter().zip(planes) {
+            take_apart(part, Fine::Image, self.fine, planes);
+        }
+        let bias = self.first_bias.at(given.conditions);
+        let bias = self.first.grouped(bias);
+        let (features, tiles) = (&mut room.features, &mut room.tiles);
+        self.first
+            .apply(self.fine, &room.start, &bias, true, features, tiles);
+    }
+
+    /// One stage: a step along the residual, and one of the network.
+    fn advance(&self, stage: &StageLayers, given: &Given<'_>, x: &mut [f32], room: &mut Room) {
+        let Self { fine, coarse, .. } = *self;
+        let Room {
+            back,
+            features,
+            stage: own,
+            tiles,
+            ..
+        } = room;
+        step(&stage.step.at(given.conditions), &back.residual, x);
+        let image = 4 * given.channels() * fine.len(); // of its planes
+        take_apart(x, Fine::Image, fine, &mut own.merged[..image]);
+        let residual = &mut own.merged[image..2 * image];
+        take_apart(&back.residual, Fine::Image, fine, residual);
+        own.merged[2 * image..].copy_from_slice(features);
+        let bias = stage.merge_bias.at(given.conditions);
+        let bias = stage.merge.grouped(bias);
+        stage
+            .merge
+            .apply(fine, &own.merged, &bias, true, &mut own.entered, tiles);
+        stage.near.relu(fine, &own.entered, &mut own.near, tiles);
+        take_apart(&own.near, Fine::Planes, coarse, &mut own.apart);
+        stage.down.relu(coarse, &own.apart, &mut own.down, tiles);
+        stage.far.relu(coarse, &own.down, &mut own.far, tiles);
+        stage.up.apply(coarse, &own.far, &mut own.up, tiles);
+        put_together(&own.up, coarse, Fine::Planes, &mut own.near);
+        stage.join.relu(fine, &own.near, features, tiles);
+        stage.out.apply(fine, features, &mut own.change, tiles);
+        put_together(&own.change, fine, Fine::Image, x);
+        given.residual(x, back);
+    }
+
+    /// The last step along the residual.
+    fn end(&self, given: &Given<'_>, x: &mut [f32], room: &Room) {
+        step(&self.step.at(given.conditions), &room.back.residual, x);
+    }
+
     /// Makes room, once.
-    fn enter(&self, given: &Given<'_>, channels: usize, room: &mut Room) {
+    fn enter(&self, given: &Given<'_>, room: &mut Room) {
         let (m, n) = given.operator.shape();
-        room.left.resize(channels * m, 0.0);
-        room.scratch.resize(given.operator.scratch(), 0.0);
-        room.residual.resize(channels * n, 0.0);
+        let (channels, features) = (given.channels(), self.features);
+        let back = &mut room.back;
+        back.left.resize(channels * m, 0.0);
+        back.scratch.resize(given.operator.scratch(), 0.0);
+        back.residual.resize(channels * n, 0.0);
         if room.start.is_empty() {
             room.start = self.fine.planes(16 * channels);
-            room.merged = self.fine.planes(8 * channels + self.features);
-            room.near = [(); 2].map(|()| self.fine.planes(self.features));
-            room.apart = self.coarse.planes(4 * self.features);
-            room.far = [(); 2].map(|()| self.coarse.planes(self.coarse_features));
-            room.change = self.fine.planes(4 * channels);
+            room.features = self.fine.planes(features);
+            room.stage = StageRoom {
+                merged: self.fine.planes(8 * channels + features),
+                entered: self.fine.planes(features),
+                near: self.fine.planes(features),
+                apart: self.coarse.planes(4 * features),
+                down: self.coarse.planes(self.coarse_features),
+                far: self.coarse.planes(self.coarse_features),
+                up: self.coarse.planes(4 * features),
+                change: self.fine.planes(4 * channels),
+            };
         }
     }
 }
 
 impl Given<'_> {
+    /// J
+    fn channels(&self) -> usize {
+        self.first.len() / self.operator.shape().1
+    }
+
     /// Aᵀ(y − A x) over the largest singular value of A squared.
-    fn residual(&self, x: &[f32], room: &mut Room) {
+    fn residual(&self, x: &[f32], back: &mut Back) {
         let (m, n) = self.operator.shape();
-        without_into(self.operator, x, self.y, &mut room.left, &mut room.scratch);
+        without_into(self.operator, x, self.y, &mut back.left, &mut back.scratch);
         let missing = self.missing.iter();
-        missing.for_each(|&i| room.left[i as usize] = 0.0);
-        let channels = room.left.chunks_exact(m);
-        for (left, residual) in channels.zip(room.residual.chunks_exact_mut(n)) {
-            self.operator.adjoint(left, residual, &mut room.scratch);
+        missing.for_each(|&i| back.left[i as usize] = 0.0);
+        let channels = back.left.chunks_exact(m);
+        for (left, residual) in channels.zip(back.residual.chunks_exact_mut(n)) {
+            self.operator.adjoint(left, residual, &mut back.scratch);
         }
         let scale = 1.0 / self.norm.max(f32::MIN_POSITIVE);
-        room.residual.iter_mut().for_each(|r| *r *= scale);
+        back.residual.iter_mut().for_each(|r| *r *= scale);
     }
 }
 
@@ -244,10 +312,10 @@ mod tests {
     use crate::sensing::Hadamard;
     use crate::sim::{self, Split};
 
-    const N: usize = 4096;
+    pub(super) const N: usize = 4096;
 
     /// A scene at the return that the prior knows, blurred along its rows.
-    fn images(prior: &Prior) -> [Vec<f32>; 2] {
+    pub(super) fn images(prior: &Prior) -> [Vec<f32>; 2] {
         let mut image = RangeImage::empty(64, 64);
         sim::frame(Split::Tune, 3, &sim::rays(64, 64), &mut image);
         let knots = crate::frame::Knots::new(prior.knots.clone()).unwrap();

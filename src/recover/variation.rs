@@ -3,6 +3,7 @@
 //! no inner loop, and any state is a start.
 
 use super::differences::{climb, step_image, weigh};
+use super::method::Refine;
 use crate::sensing::Operator;
 use crate::simd::add_columns;
 use faer::linalg::solvers::DenseSolveCore;
@@ -221,7 +222,23 @@ fn climb_readings(channels: &mut [Channel], shrink: &[f32]) {
     }
 }
 
-impl Terms<'_> {
+impl<'a> Terms<'a> {
+    /// Total variation as settings say, with nothing read and nothing near.
+    pub(super) fn new(settings: &Refine, operator: &'a dyn Operator, cols: usize) -> Self {
+        Self {
+            operator,
+            norm: 1.0,
+            cols,
+            y: &[],
+            missing: &[],
+            noise: &[],
+            variation: settings.variation,
+            edge: settings.edge,
+            near: &[],
+            pull: &[],
+        }
+    }
+
     /// `iterations` steps from `state`, which must be at an image of this size; `None` where λ or the noise leaves no step.
     pub(super) fn descend(&self, state: &mut State, iterations: usize) -> Option<()> {
         if !self.variation.is_normal() || self.variation < 0.0 {

@@ -59,10 +59,9 @@ impl Parameter {
 
     /// One step against `gradient`; `step` counts from 1.
     pub(super) fn descend(&self, gradient: &Tensor, rate: f32, step: usize) -> Result<()> {
-        let step = i32::try_from(step).unwrap_or(i32::MAX);
         let descent = Descent {
             moments: &self.moments,
-            rate: rate * (1.0 - BETA2.powi(step)).sqrt() / (1.0 - BETA1.powi(step)),
+            rate: corrected(rate, step),
         };
         self.var
             .as_tensor()
@@ -111,8 +110,20 @@ impl InplaceOp2 for Descent<'_> {
     }
 }
 
+/// The rate of step `step`, which counts from 1, for moments that start at 0.
+pub(super) fn corrected(rate: f32, step: usize) -> f32 {
+    let step = i32::try_from(step).unwrap_or(i32::MAX);
+    rate * (1.0 - BETA2.powi(step)).sqrt() / (1.0 - BETA1.powi(step))
+}
+
 /// The update of all weights, spread over the cores: it is bound by memory, not by arithmetic.
-fn descend(weights: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], rate: f32) {
+pub(super) fn descend(
+    weights: &mut [f32],
+    gradient: &[f32],
+    m: &mut [f32],
+    v: &mut [f32],
+    rate: f32,
+) {
     let share = weights.len().div_ceil(super::threads()).max(1 << 14);
     std::thread::scope(|scope| {
         let parts = weights

@@ -6,8 +6,23 @@ use crate::frame::Knots;
 const BRIGHTNESS: f32 = 0.1;
 /// Weight of the range moment Σ_g (κ_g − r) x̂_g / (s + δ), in units of κ_J.
 const MOMENT: f32 = 1.0;
-/// Weight of the range read out of the strongest pair, in units of κ_J.
-const READ_OUT: f32 = 2.0;
+/// Range, relative to κ_J, that relative errors of range are held to be over at least, beside the true one.
+const NEAREST: f32 = 0.05;
+/// Relative error of range below which it counts by its square.
+const SMALL: f32 = 0.01;
+
+/// How much errors weigh.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weights<'a> {
+    /// squares of the channels' errors as they are, beside those over the return
+    pub(super) channels: f32,
+    /// squares of the range read out of the strongest pair, in units of κ_J
+    pub(super) read_out: f32,
+    /// its error over the range
+    pub(super) relative: f32,
+    /// pixels, (n); all alike where it is empty
+    pub(super) pixels: &'a [f32],
+}
 
 /// Gradients of one frame's loss, (J·n) each.
 pub(super) struct Gradients<'a> {
@@ -23,7 +38,7 @@ pub(super) struct Gradients<'a> {
 /// returned; `knots` are relative. The channels say what recovery sees; the moment draws energy out of channels where
 /// the range is not; the read-out is what users are given.
 pub(super) fn loss(
-    channel_weight: f32,
+    weights: Weights<'_>,
     decoded: &[f32],
     truth: &[f32],
     range: &[f32],
@@ -37,11 +52,11 @@ pub(super) fn loss(
     let n = range.len();
     let channels = knots.channels();
     let kappa = knots.metres();
-    let share = 1.0 / n as f32;
     let mut total = 0.0;
     for i in 0..n {
+        let share = weights.pixels.get(i).unwrap_or(&1.0) / n as f32;
         let s: f32 = (0..channels).map(|g| truth[g * n + i]).sum();
-        let bright = share * (channel_weight + 1.0 / (s + BRIGHTNESS));
+        let bright = share * (weights.channels + 1.0 / (s + BRIGHTNESS));
         for g in 0..channels {
             let error = decoded[g * n + i] - truth[g * n + i];
             total += bright * error * error;
@@ -72,8 +87,12 @@ pub(super) fn loss(
         }
         let read = (kappa[pair - 1] * at(pair - 1) + kappa[pair] * at(pair)) / mass;
         let error = read - r;
-        total += share * READ_OUT * error * error;
-        let slope = 2.0 * share * READ_OUT * error / mass.max(0.5 * s + 0.02); // no steep gradient where there is no light
+        let reach = r + NEAREST;
+        let distance = error.hypot(SMALL * reach);
+        total += share * weights.read_out * error * error;
+        total += share * weights.relative * (distance / reach - SMALL);
+        let slope = 2.0 * weights.read_out * error + weights.relative * error / (distance * reach);
+        let slope = share * slope / mass.max(0.5 * s + 0.02); // no steep gradient where there is no light
         for g in [pair - 1, pair] {
             if decoded[g * n + i] > 0.0 {
                 gradient[g * n + i] += slope * (kappa[g] - read);
@@ -101,7 +120,13 @@ mod tests {
                 channels: &mut channels,
                 total: &mut total,
             };
-            let loss = loss(3.0, decoded, &truth, &range, &knots, gradients);
+            let weights = Weights {
+                channels: 3.0,
+                read_out: 2.0,
+                relative: 0.5,
+                pixels: &[1.0, 1.0, 2.5],
+            };
+            let loss = loss(weights, decoded, &truth, &range, &knots, gradients);
             (loss, total)
         };
         let gradient = run(&decoded).1;

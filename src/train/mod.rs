@@ -11,6 +11,7 @@ mod noise;
 mod pca;
 mod recorded;
 mod stream;
+pub mod unroll;
 
 use crate::frame::{Knots, RangeImage};
 use crate::prior::{Matrix, Prior, Provenance, TokenGrid, Unrolled};
@@ -18,7 +19,7 @@ use crate::sim;
 use candle_core::{Device, Tensor, Var};
 use carry::Before;
 use checkpoint::History;
-use loss::Gradients;
+use loss::{Gradients, Weights};
 use model::{Inputs, Model, Shape};
 use noise::CodeNoise;
 use pca::Principal;
@@ -30,6 +31,8 @@ use stream::{Batch, Source};
 
 /// Weight of ½‖z‖² that keeps codes from drifting apart.
 const CODE_WEIGHT: f64 = 1e-5;
+/// Weight of errors of the range that is read out; see [`Weights`].
+const READ_OUT: f32 = 2.0;
 /// Steps over which the rate rises to its full value.
 const WARM_UP: usize = 300;
 /// Frames that principal directions are fitted to.
@@ -168,6 +171,12 @@ pub enum TrainError {
     /// a recorded sequence that cannot be read
     #[error(transparent)]
     Dataset(#[from] crate::dataset::DatasetError),
+    /// a sensor to learn from that cannot be
+    #[error(transparent)]
+    Lesson(#[from] unroll::LessonError),
+    /// a prior that cannot be written
+    #[error(transparent)]
+    Prior(#[from] crate::prior::PriorError),
     /// a fault of the numerics
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -403,6 +412,12 @@ fn loss_and_gradients(
     let outputs = source.grid.channels * pixels;
     let (mut of_channels, mut of_all) = (vec![0.0; decoded.len()], vec![0.0; decoded.len()]);
     let share = batch.frames.div_ceil(threads());
+    let weights = Weights {
+        channels: channel_weight,
+        read_out: READ_OUT,
+        relative: 0.0,
+        pixels: &[],
+    };
     let total: f64 = std::thread::scope(|scope| {
         let parts = of_channels
             .chunks_mut(share * outputs)
@@ -419,7 +434,7 @@ fn loss_and_gradients(
                         let frame = part * share + frame;
                         let at = frame * outputs..(frame + 1) * outputs;
                         loss::loss(
-                            channel_weight,
+                            weights,
                             &decoded[at.clone()],
                             &batch.channels[at],
                             &batch.range[frame * pixels..(frame + 1) * pixels],

@@ -9,7 +9,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// Different crops of a sequence, the first of them its full field of view.
 const CROPS: usize = 16;
 /// Crops taken of each frame.
-const CROPS_PER_FRAME: usize = 6;
+pub(super) const CROPS_PER_FRAME: usize = 6;
 /// Least share of the field of view, along each axis, that a crop shows.
 const LEAST_CROP: f32 = 0.5;
 
@@ -18,8 +18,10 @@ const LEAST_CROP: f32 = 0.5;
 pub struct RecordedFrames {
     /// where it comes from and its licence, for the provenance
     pub origin: String,
-    /// crops of its frames, ranges in m
+    /// crops of its frames, six of each, the first of them its full field of view; ranges in m
     pub frames: Vec<RangeImage>,
+    /// mean time between frames, s
+    pub interval_s: f32,
     /// range of the sensor's last knot, m
     pub max_range: f32,
 }
@@ -70,7 +72,10 @@ impl RecordedFrames {
             }
         }
         let description = sequence.description();
+        let train = sequence.train();
+        let [start, last] = [train.start, train.end - 1].map(|index| sequence.stamp_ns(index));
         Ok(Self {
+            interval_s: (last - start) as f32 * 1e-9 / (train.len() - 1).max(1) as f32,
             origin: format!(
                 "{} ({}), frames {:?}",
                 description.origin,

@@ -140,7 +140,7 @@ impl Source {
     }
 }
 
-fn mirror(image: &mut RangeImage) {
+pub(super) fn mirror(image: &mut RangeImage) {
     let cols = image.cols;
     image
         .range

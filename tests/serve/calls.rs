@@ -205,7 +205,7 @@ fn stats_say_what_became_of_each_sensors_frames() {
         let end = sensor.latency.last().unwrap();
         assert_eq!(
             (sensor.latency.len(), end.stage.as_str()),
-            (7, "end_to_end")
+            (9, "end_to_end")
         );
         assert!(end.p50_us > 50.0 && end.p99_us <= end.max_us, "{end:?}");
     });
