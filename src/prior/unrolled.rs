@@ -180,6 +180,11 @@ impl Unrolled {
         zeroed
     }
 
+    /// The step along a residual of which this is the logit, over the longest one.
+    pub(crate) fn step_of(logit: f32) -> f32 {
+        Self::LONGEST_STEP / (1.0 + (-logit).exp())
+    }
+
     /// C, fine features.
     pub fn features(&self) -> usize {
         self.first.rows()

@@ -299,7 +299,7 @@ fn step(logits: &[f32], residual: &[f32], x: &mut [f32]) {
     let n = x.len() / logits.len();
     let channels = x.chunks_exact_mut(n).zip(residual.chunks_exact(n));
     for ((x, residual), logit) in channels.zip(logits) {
-        let step = Unrolled::LONGEST_STEP / (1.0 + (-logit).exp());
+        let step = Unrolled::step_of(*logit);
         x.iter_mut().zip(residual).for_each(|(x, r)| *x += step * r);
     }
 }

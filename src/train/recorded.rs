@@ -5,6 +5,7 @@ use crate::dataset::{Augmentation, Crop, Resampler, Sequence};
 use crate::frame::RangeImage;
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use std::ops::Range;
 
 /// Different crops of a sequence, the first of them its full field of view.
 const CROPS: usize = 16;
@@ -72,10 +73,8 @@ impl RecordedFrames {
             }
         }
         let description = sequence.description();
-        let train = sequence.train();
-        let [start, last] = [train.start, train.end - 1].map(|index| sequence.stamp_ns(index));
         Ok(Self {
-            interval_s: (last - start) as f32 * 1e-9 / (train.len() - 1).max(1) as f32,
+            interval_s: interval_s(sequence, sequence.train()),
             origin: format!(
                 "{} ({}), frames {:?}",
                 description.origin,
@@ -86,4 +85,14 @@ impl RecordedFrames {
             max_range: sequence.max_range_m(),
         })
     }
+}
+
+/// Mean time between frames of a sequence, s; 0 of less than two.
+fn interval_s(sequence: &Sequence, frames: Range<usize>) -> f32 {
+    let intervals = frames.len().saturating_sub(1);
+    if intervals == 0 {
+        return 0.0;
+    }
+    let elapsed_ns = sequence.stamp_ns(frames.end - 1) - sequence.stamp_ns(frames.start);
+    elapsed_ns as f32 * 1e-9 / intervals as f32
 }

@@ -279,10 +279,7 @@ struct Steps(Vec<f32>);
 impl Steps {
     fn of(logits: &Conditional, conditions: [f32; 2]) -> Self {
         let logits = logits.at(conditions);
-        let steps = logits
-            .iter()
-            .map(|logit| Unrolled::LONGEST_STEP / (1.0 + (-logit).exp()));
-        Self(steps.collect())
+        Self(logits.into_iter().map(Unrolled::step_of).collect())
     }
 
     /// The gradient of the residual, (J·n), from that of the image.

@@ -33,6 +33,8 @@ const USUAL_RATE: f64 = 0.75;
 /// Share of sequences with clutter, and most pieces of it.
 const CLUTTERED: f64 = 0.8;
 const PIECES: usize = 6;
+/// Sequences that are tried at most for each lesson wanted.
+const TRIES: usize = 4;
 /// What recorded ranges are stretched by.
 const STRETCH: (f32, f32) = (0.8, 1.25);
 
@@ -74,11 +76,12 @@ impl Lessons {
     /// Of a prior that has a network.
     pub(super) fn new(
         prior: Prior,
-        recorded: Vec<RecordedFrames>,
+        mut recorded: Vec<RecordedFrames>,
         recorded_share: f64,
         seed: u64,
         split: Split,
     ) -> Self {
+        recorded.retain(|sequence| !sequence.frames.is_empty());
         Self {
             model: Arc::new(Model::new(&prior, Settings::default().error)),
             rays: sim::rays(prior.rows, prior.cols),
@@ -151,7 +154,7 @@ impl Lessons {
         )?;
         let mut renderer = tracker.renderer().clone();
         let mut lessons = Vec::with_capacity(count);
-        for sequence in 0.. {
+        for sequence in 0..(TRIES * count) as u64 {
             let first = self.seed.wrapping_mul(1 << 32);
             let index = first.wrapping_add(number << 12).wrapping_add(sequence);
             let footage = self.footage(index, random);
@@ -169,7 +172,13 @@ impl Lessons {
             }
         }
         lessons.truncate(count);
-        Ok(lessons)
+        match lessons.is_empty() {
+            true => Err(LessonError::Nothing {
+                readings,
+                noise: kind.noise,
+            }),
+            false => Ok(lessons),
+        }
     }
 
     /// Frames of a sequence as recovery leaves them; those that it refuses are left out.
@@ -318,4 +327,14 @@ pub enum LessonError {
     /// it cannot be tracked
     #[error(transparent)]
     Tracker(#[from] TrackerError),
+    /// nothing that it measures would be left to a network
+    #[error(
+        "expected frames that the network is to go on from, got none with {readings} readings and noise of {noise} of the mean"
+    )]
+    Nothing {
+        /// m
+        readings: usize,
+        /// over the mean reading
+        noise: f32,
+    },
 }
