@@ -64,6 +64,28 @@ kernel! {
 }
 
 kernel! {
+    /// ⟨a, v⟩ of four a, in eight partial sums each.
+    pub(crate) fn dots<'a>(all: [&'a [f32]; 4], v: &'a [f32]) -> [f32; 4] {
+        const LANES: usize = 8;
+        let mut out = [0.0; 4];
+        for (out, a) in out.iter_mut().zip(all) {
+            let mut partial = [0.0f32; LANES];
+            let (mut left, mut right) = (a.chunks_exact(LANES), v.chunks_exact(LANES));
+            for (a, v) in left.by_ref().zip(right.by_ref()) {
+                for lane in 0..LANES {
+                    partial[lane] += a[lane] * v[lane];
+                }
+            }
+            *out = partial.iter().sum();
+            for (a, v) in left.remainder().iter().zip(right.remainder()) {
+                *out += a * v;
+            }
+        }
+        out
+    }
+}
+
+kernel! {
     /// out += weight · v.
     pub(crate) fn add_scaled<'a>(weight: f32, v: &'a [f32], out: &'a mut [f32]) {
         out.iter_mut().zip(v).for_each(|(out, v)| *out += weight * v);
@@ -128,6 +150,10 @@ mod tests {
             let sum: f32 = a.iter().sum();
             assert_eq!(dot(&a, &a), squares);
             assert_eq!(dot(&a, &out), 2.0 * squares + sum);
+            assert_eq!(
+                dots([&a, &out, &a, &a], &a),
+                [squares, 2.0 * squares + sum, squares, squares]
+            );
         }
     }
 }

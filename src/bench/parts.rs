@@ -31,10 +31,12 @@ pub struct Parts {
     pub forward_stream_us: f64,
     /// the last layer's weights, (J·n × H), read once from memory and summed up
     pub stream_us: f64,
-    /// as many of them as belong to features that are not 0
-    pub stream_active_us: f64,
-    /// bytes of the last layer's weights, in the 16 bits each that rendering reads
+    /// as many bytes as rendering a frame reads: weights of features that are not 0, and images of all error directions
+    pub stream_rendered_us: f64,
+    /// bytes of the last layer's weights, in as few bits as rendering reads
     pub stream_bytes: usize,
+    /// bytes that rendering a frame reads, over warm frames
+    pub rendered_bytes: usize,
     /// share of features that are not 0, over warm frames
     pub active: f64,
     /// solving, of frames that know the frame before
@@ -97,15 +99,19 @@ impl Parts {
         };
         let codes: Vec<&[f32]> = reports.iter().map(|r| &*r.code).collect();
         let stream_bytes = model.image_bytes();
+        let rendered = codes.iter().filter(|code| !code.is_empty());
+        let rendered: Vec<usize> = rendered.map(|code| model.rendered_bytes(code)).collect();
+        let rendered_bytes = rendered.iter().sum::<usize>() / rendered.len().max(1);
         let floor = Floor::measure(&alone, model, &codes, &clock);
-        let (stream_us, stream_active_us) = stream(stream_bytes, floor.active, &clock);
+        let (stream_us, stream_rendered_us) = stream(stream_bytes, rendered_bytes, &clock);
         let prepared = first.iter().map(|r| r.timing.prepare_ns as f64 * 1e-3);
         Ok(Self {
             forward_us: floor.forward_us,
             forward_stream_us: floor.stream_us,
             stream_us,
-            stream_active_us,
+            stream_rendered_us,
             stream_bytes,
+            rendered_bytes,
             active: floor.active,
             warm_solve_us: solve(&reports)?,
             render_us,
@@ -219,16 +225,16 @@ impl Floor {
     }
 }
 
-/// Time to sum up as many bytes as the last layer's weights are, and a share of them.
-fn stream(bytes: usize, share: f64, clock: &Monotonic) -> (f64, f64) {
-    let weights = vec![1.0f32; bytes / size_of::<f32>()];
-    let some = &weights[..(weights.len() as f64 * share).round() as usize];
-    let time = |weights: &[f32]| {
+/// Time to sum up so many bytes, and so many others.
+fn stream(bytes: usize, others: usize, clock: &Monotonic) -> (f64, f64) {
+    let weights = vec![1.0f32; bytes.max(others) / size_of::<f32>()];
+    let time = |bytes: usize| {
+        let weights = &weights[..bytes / size_of::<f32>()];
         typical_us(LONG_PASSES, clock, || {
             black_box(sum(black_box(weights)));
         })
     };
-    (time(&weights), time(some))
+    (time(bytes), time(others))
 }
 
 /// Median time of a pass, µs.

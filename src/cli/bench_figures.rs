@@ -11,7 +11,7 @@ pub(super) fn ratios(measured: &Measured, parts: &Parts) -> Value {
         "solve_p50_over_forward": over(times.solve.p50, parts.forward_us),
         "solve_p99_over_forward": over(times.solve.p99, parts.forward_us),
         "solve_alone_p50_over_forward": over(parts.warm_solve_us.p50, parts.forward_us),
-        "render_alone_p50_over_stream_active": over(parts.render_us.p50, parts.stream_active_us),
+        "render_alone_p50_over_stream_rendered": over(parts.render_us.p50, parts.stream_rendered_us),
         "cold_over_warm_solve_p50": over(parts.cold_solve_us.p50, parts.warm_solve_us.p50),
         "throughput_over_bound": over(measured.throughput.frames_per_s, measured.throughput.bound_per_s),
     })
@@ -79,8 +79,13 @@ pub(super) fn figures(told: &Value, measured: &Measured, parts: &Parts) -> Vec<V
             ),
         ),
         (
-            "of its active features, and their share",
-            format!("{}, {:.2}", us(parts.stream_active_us), parts.active),
+            "as many bytes as rendering reads; active features",
+            format!(
+                "{}, {:.1} MiB; {:.2}",
+                us(parts.stream_rendered_us),
+                parts.rendered_bytes as f64 / f64::from(1 << 20),
+                parts.active
+            ),
         ),
         (
             "solve alone, warm: p50, p99",

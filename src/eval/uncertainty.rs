@@ -17,9 +17,9 @@ const OTHER_PATTERNS: u64 = 1000;
 /// Parts that pixels are calibrated in, from the least raw σ to the largest.
 const PARTS: usize = 24;
 /// Share of errors that σ is to hold, and the most.
-const WITHIN: (f64, f64) = (0.74, 0.765);
+const WITHIN: (f64, f64) = (0.73, 0.765);
 /// Share of errors that 2 σ is to hold, where that does not take 1 σ beyond its most.
-const WITHIN_TWICE: f64 = 0.95;
+const WITHIN_TWICE: f64 = 0.94;
 
 /// σ and trust at one number of measurements.
 #[derive(Clone, Debug, PartialEq, Serialize)]

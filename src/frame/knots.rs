@@ -150,26 +150,60 @@ impl Knots {
     /// Where `x` is not J·n long.
     pub fn read_out(&self, x: &[f32], s_min: f32, image: &mut RangeImage) {
         let n = image.pixels();
-        let channels = self.channels();
-        assert_eq!(x.len(), channels * n, "channels × pixels");
-        for i in 0..n {
-            let mut total = x[i].max(0.0);
-            let (mut best, mut range) = (0.0, self.max());
-            let mut near = total;
-            for g in 1..channels {
-                let far = x[g * n + i].max(0.0);
-                if near + far > best {
-                    best = near + far;
-                    range = (self.0[g - 1] * near + self.0[g] * far) / best;
-                }
-                total += far;
-                near = far;
+        assert_eq!(x.len(), self.channels() * n, "channels × pixels");
+        let (range, returns) = (&mut image.range[..n], &mut image.returns[..n]);
+        brightest_pairs(&self.0, x, range, returns);
+        let valid = image.valid.iter_mut().zip(&image.returns);
+        valid.for_each(|(valid, total)| *valid = *total >= s_min && *total > 0.0);
+    }
+}
+
+/// Pixels that are read out at a time.
+const TOGETHER: usize = 64;
+
+/// Of each pixel the return of all channels, and the range that the brightest two next to each other say; of one that
+/// nothing returns from, the last knot.
+fn brightest_pairs(knots: &[f32], x: &[f32], range: &mut [f32], returns: &mut [f32]) {
+    let n = range.len();
+    let most = knots[knots.len() - 1];
+    for start in (0..n).step_by(TOGETHER) {
+        let len = TOGETHER.min(n - start);
+        let (range, total) = (
+            &mut range[start..start + len],
+            &mut returns[start..start + len],
+        );
+        let (mut near, mut best) = ([0.0f32; TOGETHER], [0.0f32; TOGETHER]);
+        let (near, best) = (&mut near[..len], &mut best[..len]);
+        for i in 0..len {
+            near[i] = positive(x[start + i]);
+            total[i] = near[i];
+            range[i] = 0.0;
+        }
+        for g in 1..knots.len() {
+            let far = &x[g * n + start..][..len];
+            for i in 0..len {
+                let far = positive(far[i]);
+                let pair = near[i] + far;
+                let weighted = knots[g - 1] * near[i] + knots[g] * far;
+                range[i] = if pair > best[i] { weighted } else { range[i] };
+                best[i] = if pair > best[i] { pair } else { best[i] };
+                total[i] += far;
+                near[i] = far;
             }
-            image.returns[i] = total;
-            image.range[i] = range;
-            image.valid[i] = total >= s_min && total > 0.0;
+        }
+        for i in 0..len {
+            range[i] = if best[i] > 0.0 {
+                range[i] / best[i]
+            } else {
+                most
+            };
         }
     }
+}
+
+#[inline(always)]
+fn positive(v: f32) -> f32 {
+    if v > 0.0 { v } else { 0.0 }
 }
 
 #[cfg(test)]

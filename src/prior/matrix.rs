@@ -1,7 +1,7 @@
 //! Dense matrices as the prior stores them.
 
 use crate::simd::{add_scaled, dot};
-use faer::{MatRef, mat::Mat};
+use faer::{MatMut, MatRef};
 
 /// A row-major matrix of f32.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,16 +78,21 @@ impl Matrix {
 
     /// self · right.
     pub fn product(&self, right: &Self) -> Self {
-        let mut out: Mat<f32> = Mat::zeros(self.rows, right.cols);
+        Self::of_product(self.view(), right)
+    }
+
+    /// left · right.
+    pub fn of_product(left: MatRef<'_, f32>, right: &Self) -> Self {
+        let mut out = Self::zeros(left.nrows(), right.cols);
         faer::linalg::matmul::matmul(
-            out.as_mut(),
+            MatMut::from_row_major_slice_mut(&mut out.data, left.nrows(), right.cols),
             faer::Accum::Replace,
-            self.view(),
+            left,
             right.view(),
             1.0,
             faer::Par::Seq,
         );
-        Self::from_view(out.as_ref())
+        out
     }
 
     /// out = self · v.

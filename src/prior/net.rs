@@ -243,7 +243,7 @@ impl Decoder {
     /// The layers of [`Decoder::whitened`].
     pub(crate) fn whitened_layers(&self, mean: &[f32], factor: &Matrix) -> Vec<Affine> {
         let mut layers = self.layers.clone();
-        layers[0] = fold(&layers[0].weight, &layers[0].bias, mean, factor);
+        layers[0] = fold(layers[0].weight.view(), &layers[0].bias, mean, factor);
         layers
     }
 
@@ -257,17 +257,23 @@ impl Decoder {
             .weight
             .view()
             .subcols(self.hidden_len(), self.code_len());
-        Some(fold(&Matrix::from_view(code), &head.bias, mean, factor))
+        Some(fold(code, &head.bias, mean, factor))
     }
 }
 
 /// W (mean + factor·u) + b as a layer of u.
-fn fold(weight: &Matrix, bias: &[f32], mean: &[f32], factor: &Matrix) -> Affine {
-    let mut moved = vec![0.0; bias.len()];
-    weight.apply(mean, &mut moved);
-    moved.iter_mut().zip(bias).for_each(|(m, b)| *m += b);
+fn fold(weight: MatRef<'_, f32>, bias: &[f32], mean: &[f32], factor: &Matrix) -> Affine {
+    let mut moved = bias.to_vec();
+    matmul(
+        MatMut::from_column_major_slice_mut(&mut moved, bias.len(), 1),
+        Accum::Add,
+        weight,
+        MatRef::from_column_major_slice(mean, mean.len(), 1),
+        1.0,
+        Par::Seq,
+    );
     Affine {
-        weight: weight.product(factor),
+        weight: Matrix::of_product(weight, factor),
         bias: moved,
     }
 }

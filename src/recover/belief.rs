@@ -1,12 +1,16 @@
 //! What is known of the state v = (u, c) before and after a frame: a Gaussian, carried from frame to frame.
 
 use faer::linalg::solvers::DenseSolveCore;
-use faer::{Mat, Side};
+use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
+use faer::traits::ComplexField;
+use faer::{Mat, MatRef, Par, Side};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Draws from a posterior that tell a pixel's variance, about ±35 % of it each on its own.
 const DRAWS: usize = 8;
+/// Least share of the prior's variance that time adds: less is nothing to divide by.
+const LEAST_GROWTH: f64 = 1e-4;
 
 /// A Gaussian by its mean and precision, as the solver takes it.
 #[derive(Clone, Debug)]
@@ -17,13 +21,13 @@ pub(super) struct Belief {
     pub(super) precision: Mat<f64>,
 }
 
-/// A Gaussian by its mean and covariance, as a frame leaves it.
+/// A Gaussian by its mean and precision, as a frame leaves it.
 #[derive(Clone, Debug)]
 pub(super) struct Posterior {
     /// (k + q)
     pub(super) mean: Vec<f64>,
-    /// (k + q × k + q)
-    pub(super) covariance: Mat<f64>,
+    /// H, inverse covariance, (k + q × k + q): the normal equations at the estimate
+    pub(super) precision: Mat<f64>,
 }
 
 impl Belief {
@@ -58,44 +62,36 @@ impl Belief {
 }
 
 impl Posterior {
-    /// From the normal equations at the estimate; `None` where they are singular.
-    pub(super) fn new(mean: Vec<f64>, precision: &Mat<f64>) -> Option<Self> {
-        Some(Self {
-            mean,
-            covariance: precision.llt(Side::Lower).ok()?.inverse(),
-        })
-    }
-
     /// From a solution beside readings with `error_scale` times their variance, see [`Belief::beside`].
     pub(super) fn of_scaled(mut self, error_scale: f64) -> Self {
-        self.covariance *= faer::Scale(error_scale);
+        self.precision *= faer::Scale(error_scale.recip());
         self
     }
 
-    /// Deviations from the mean, [`DRAWS`] of them, (k + q) each, flattened: always the same ones of the same posterior.
-    /// Empty where the covariance is not positive definite.
-    pub(super) fn draws(&self) -> Vec<f32> {
-        let Ok(factor) = self.covariance.llt(Side::Lower) else {
-            return vec![];
-        };
-        let len = self.mean.len();
-        let mut white = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(0));
-        let white = Mat::from_fn(len, DRAWS, |_, _| white.next().unwrap_or(0.0));
-        let draws = factor.L() * white;
-        (0..DRAWS)
-            .flat_map(|d| {
-                draws
-                    .col_as_slice(d)
-                    .iter()
-                    .map(|&v: &f64| v as f32)
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    /// (k + q × k + q); `None` where the precision is singular.
+    pub(super) fn covariance(&self) -> Option<Mat<f32>> {
+        inverse(single(self.precision.as_ref()))
     }
 
-    /// The belief `elapsed_s` seconds later: mean φ·v, covariance φ²P + (1 − φ²)P₀ with φ = exp(−Δt/τ) for each of the
-    /// blocks u (of length `code`) and c, P₀ = diag(I, e²I) the prior's. Uncertainty grows with the time passed, and never
-    /// beyond the prior's.
+    /// Deviations from the mean, [`DRAWS`] of them, (k + q) each, flattened: always the same ones of the same posterior.
+    /// Empty where the precision is not positive definite.
+    pub(super) fn draws(&self) -> Vec<f32> {
+        let Ok(factor) = self.precision.llt(Side::Lower) else {
+            return vec![];
+        };
+        let mut white = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(0));
+        let mut draws = Mat::from_fn(self.mean.len(), DRAWS, |_, _| white.next().unwrap_or(0.0));
+        solve_upper_triangular_in_place(factor.L().transpose(), draws.as_mut(), Par::Seq);
+        let values = draws.col_iter().flat_map(|draw| draw.iter());
+        values.map(|&v: &f64| v as f32).collect()
+    }
+
+    /// The belief `elapsed_s` seconds later: mean φ·v, covariance φ²P + Q with φ = exp(−Δt/τ) for each of the blocks u (of
+    /// length `code`) and c, and Q = (1 − φ²)P₀, P₀ = diag(I, e²I) the prior's. Uncertainty grows with the time passed, and
+    /// never beyond the prior's.
+    ///
+    /// Its precision is Q⁻¹ − Q⁻¹Φ (H + ΦQ⁻¹Φ)⁻¹ ΦQ⁻¹ by Woodbury's identity: one inverse, of a matrix that is
+    /// conditioned far better than H, so that f32 holds it.
     pub(super) fn predict(
         &self,
         code: usize,
@@ -103,26 +99,63 @@ impl Posterior {
         time_constants_s: (f64, f64),
         error_scale: f64,
     ) -> Option<Belief> {
-        let decay = |tau: f64| (-elapsed_s.abs() / tau).exp();
-        let (code_decay, error_decay) = (decay(time_constants_s.0), decay(time_constants_s.1));
-        let phi = |i: usize| if i < code { code_decay } else { error_decay };
-        let len = self.mean.len();
-        let phi: Vec<f64> = (0..len).map(phi).collect();
-        let mut covariance = self.covariance.clone();
-        for (c, &own) in phi.iter().enumerate() {
-            let column = covariance.col_as_slice_mut(c);
-            column
-                .iter_mut()
-                .zip(&phi)
-                .for_each(|(p, phi)| *p *= phi * own);
-            let most = if c < code { 1.0 } else { error_scale };
-            column[c] += most * (1.0 - own * own); // what time adds
+        let block = |tau: f64, most: f64| {
+            let phi = (-elapsed_s.abs() / tau).exp();
+            let added = most * (1.0 - phi * phi).max(LEAST_GROWTH);
+            (phi, added.recip())
+        };
+        let (of_code, of_error) = (
+            block(time_constants_s.0, 1.0),
+            block(time_constants_s.1, error_scale),
+        );
+        let at = |i: usize| if i < code { of_code } else { of_error };
+        let mut known = single(self.precision.as_ref());
+        for i in 0..self.mean.len() {
+            let (phi, added) = at(i);
+            known[(i, i)] += (phi * phi * added) as f32;
+        }
+        let mut precision = double(inverse(known)?.as_ref());
+        for c in 0..self.mean.len() {
+            let (phi, added) = at(c);
+            let column = precision.col_as_slice_mut(c);
+            for (r, value) in column.iter_mut().enumerate() {
+                let (other_phi, other_added) = at(r);
+                *value *= -(phi * added * other_phi * other_added);
+            }
+            column[c] += added;
         }
         Some(Belief {
-            mean: self.mean.iter().zip(&phi).map(|(m, phi)| phi * m).collect(),
-            precision: covariance.llt(Side::Lower).ok()?.inverse(),
+            mean: self
+                .mean
+                .iter()
+                .enumerate()
+                .map(|(i, m)| at(i).0 * m)
+                .collect(),
+            precision,
         })
     }
+}
+
+/// `None` where a symmetric matrix is not positive definite.
+fn inverse(matrix: Mat<f32>) -> Option<Mat<f32>> {
+    Some(matrix.llt(Side::Lower).ok()?.inverse())
+}
+
+pub(super) fn single(matrix: MatRef<'_, f64>) -> Mat<f32> {
+    converted(matrix, |v| v as f32)
+}
+
+fn double(matrix: MatRef<'_, f32>) -> Mat<f64> {
+    converted(matrix, f64::from)
+}
+
+fn converted<A: Copy, B: ComplexField>(matrix: MatRef<'_, A>, to: impl Fn(A) -> B) -> Mat<B> {
+    let mut out = Mat::zeros(matrix.nrows(), matrix.ncols());
+    for (c, column) in matrix.col_iter().enumerate() {
+        let slots = out.col_as_slice_mut(c).iter_mut();
+        slots.zip(column.iter()).for_each(|(out, v)| *out = to(*v));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -132,10 +165,11 @@ mod tests {
     #[test]
     fn time_takes_a_posterior_back_to_the_prior() {
         let precision = Mat::from_fn(3, 3, |r, c| if r == c { 50.0 } else { 5.0 });
-        let posterior = Posterior::new(vec![1.0, -2.0, 0.5], &precision).unwrap();
+        let mean = vec![1.0, -2.0, 0.5];
+        let posterior = Posterior { mean, precision };
         let at_once = posterior.predict(2, 0.0, (1.0, 0.1), 1.0).unwrap();
         assert!(
-            (at_once.mean[1] + 2.0).abs() < 1e-12 && (at_once.precision[(0, 1)] - 5.0).abs() < 1e-6
+            (at_once.mean[1] + 2.0).abs() < 1e-12 && (at_once.precision[(0, 1)] - 5.0).abs() < 0.1
         );
         let soon = posterior.predict(2, 0.1, (1.0, 0.1), 1.0).unwrap();
         assert!(soon.precision[(0, 0)] < 50.0 && soon.precision[(0, 0)] > 1.0);

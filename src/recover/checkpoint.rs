@@ -14,7 +14,7 @@ use std::collections::HashMap;
 /// Where the header stands among the container's metadata.
 const KEY: &str = "relucent.checkpoint";
 /// The format that is written and read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The most unknowns of a state, k + q.
 const MOST_UNKNOWNS: usize = 4096;
@@ -124,12 +124,12 @@ impl Checkpoint {
             serde_json::to_string(&self.header).map_err(|error| CheckpointError::Header {
                 found: error.to_string(),
             })?;
-        let covariance = self.posterior.covariance.col_iter();
-        let covariance: Vec<f64> = covariance.flat_map(|c| c.iter()).copied().collect();
+        let precision = self.posterior.precision.col_iter();
+        let precision: Vec<f64> = precision.flat_map(|c| c.iter()).copied().collect();
         let [across, down] = self.refined.duals();
         let tensors = [
             double("mean", &self.posterior.mean),
-            double("covariance", &covariance),
+            double("precision", &precision),
             single("rest", &self.rest),
             single("image", &self.refined.x),
             single("across", across),
@@ -168,11 +168,11 @@ impl Checkpoint {
                 &len.to_string(),
             ));
         }
-        let covariance = doubles(&tensors, "covariance", len.checked_mul(len))?;
-        let covariance = Mat::from_fn(len, len, |r, c| covariance[c * len + r]);
-        if covariance.llt(Side::Lower).is_err() {
+        let precision = doubles(&tensors, "precision", len.checked_mul(len))?;
+        let precision = Mat::from_fn(len, len, |r, c| precision[c * len + r]);
+        if precision.llt(Side::Lower).is_err() {
             return Err(value_error(
-                "a positive definite covariance",
+                "a positive definite precision",
                 "one that is not",
             ));
         }
@@ -184,7 +184,7 @@ impl Checkpoint {
         let across = singles(&tensors, "across", Some(x.len()))?;
         let down = singles(&tensors, "down", Some(x.len()))?;
         Ok(Self {
-            posterior: Posterior { mean, covariance },
+            posterior: Posterior { mean, precision },
             refined: State::of(x, [across, down]),
             header,
             rest,

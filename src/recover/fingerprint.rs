@@ -8,7 +8,7 @@ use super::unroll::Network;
 pub(super) fn fingerprint(model: &Model) -> u64 {
     let layers = model.decoder.layers.iter();
     let layers = layers.flat_map(|layer| layer.weight.data().iter().chain(&layer.bias));
-    let scales = model.head.scales().iter().chain(model.error.scales());
+    let scales = model.head.scales().chain(model.error.scales());
     let means = model.bias.iter().chain(&model.mean_error);
     let values = layers
         .chain(scales)

@@ -1,6 +1,6 @@
 //! The head seen through a pattern set: computed once, so that no iteration touches a pixel.
 
-use super::columns::Columns;
+use super::columns::{Columns, Images};
 use super::compress::directions;
 use super::model::Model;
 use super::rest::Spread;
@@ -49,11 +49,18 @@ impl Fused {
         missing: &[u32],
     ) -> Option<System> {
         let whitener = Whitener::new(&self.spread, noise, gain, missing)?;
-        let system = self.system(model, whitener).shrunk();
-        Some(match (&model.samples, missing) {
-            (Some(samples), []) => system.compressed(samples), // not worth it for one frame
-            _ => system,
-        })
+        let mut system = self.system(model, whitener);
+        let mut basis = system.shrink();
+        if let (Some(samples), []) = (&model.samples, missing) {
+            basis = system.compress(basis, samples); // not worth it for one frame
+        }
+        system.basis = basis.map(|basis| {
+            Images::rounded(0..basis.ncols(), basis.nrows(), |reading, values| {
+                let row = values.iter_mut().zip(basis.row(reading).iter());
+                row.for_each(|(to, v)| *to = *v);
+            })
+        });
+        Some(system)
     }
 
     /// The readings, (J·m), of features φ(u) and c.
@@ -127,7 +134,7 @@ pub(super) struct System {
     /// rows, from the first on, that c changes
     error_rows: usize,
     /// orthonormal directions of whitened readings, where not all count, (readings × rows)
-    pub(super) basis: Option<Mat<f32>>,
+    pub(super) basis: Option<Images<i16>>,
     /// S₀^(−½) A(b + ē), (readings)
     pub(super) offset: Vec<f32>,
     /// M_Eᵀ M_E, (q × q)
@@ -157,40 +164,35 @@ impl Readings {
 }
 
 impl System {
-    /// No longer than it has columns, where it was: exact, and no iteration grows with m any more.
-    fn shrunk(mut self) -> Self {
+    /// Makes it no longer than it has columns, where it was: exact, and no iteration grows with m any more. The basis of
+    /// what is left.
+    fn shrink(&mut self) -> Option<Mat<f32>> {
         if self.matrix.nrows() <= self.matrix.ncols() {
-            return self;
+            return None;
         }
         let qr = std::mem::replace(&mut self.matrix, Mat::new()).qr(); // as large as Q, which it makes room for
-        let matrix = qr.thin_R().to_owned();
-        Self {
-            error_rows: matrix.nrows(),
-            basis: Some(qr.compute_thin_Q()),
-            matrix,
-            ..self
-        }
+        self.matrix = qr.thin_R().to_owned();
+        self.error_rows = self.matrix.nrows();
+        Some(qr.compute_thin_Q())
     }
 
-    /// Along the directions only in which the model's images differ, see [`directions`].
-    fn compressed(self, samples: &Mat<f32>) -> Self {
+    /// Keeps the directions only in which the model's images differ, see [`directions`]: of a basis, the basis of what is
+    /// left.
+    fn compress(&mut self, basis: Option<Mat<f32>>, samples: &Mat<f32>) -> Option<Mat<f32>> {
         let errors = self.matrix.ncols() - self.features;
         if self.matrix.nrows() <= errors {
-            return self; // what c can do takes every direction
+            return basis; // what c can do takes every direction
         }
         let kept = directions(self.head(), self.error(), samples.as_ref());
         if kept.ncols() * 10 > self.matrix.nrows() * 9 {
-            return self;
+            return basis;
         }
-        Self {
-            error_rows: errors,
-            matrix: kept.transpose() * &self.matrix,
-            basis: Some(match &self.basis {
-                Some(basis) => basis * kept,
-                None => kept,
-            }),
-            ..self
-        }
+        self.error_rows = errors;
+        self.matrix = kept.transpose() * &self.matrix;
+        Some(match basis {
+            Some(basis) => basis * kept,
+            None => kept,
+        })
     }
 
     /// The columns of the head, (rows × H).
@@ -229,8 +231,7 @@ impl System {
                 magnitudes: vec![],
             };
         };
-        let along = |c| crate::simd::dot(basis.col_as_slice(c), &whitened);
-        let y: Vec<f32> = (0..basis.ncols()).map(along).collect();
+        let y = basis.products(&whitened);
         Readings {
             outside: (energy(&whitened) - energy(&y)).max(0.0),
             y,
@@ -242,9 +243,9 @@ impl System {
 
 impl System {
     /// S₀⁻¹ (y − A(G(u) + ē + E c)), indexed like y, (J·m), of what [`System::left`] says; 0 where a reading is missing.
-    pub(super) fn dual(&self, mut left: Vec<f32>) -> Vec<f32> {
+    pub(super) fn dual(&self, left: &[f32]) -> Vec<f32> {
         let mut dual = vec![0.0; self.readings];
-        self.whitener.apply_transposed(&mut left, &mut dual);
+        self.whitener.apply_transposed(left, &mut dual);
         dual
     }
 
@@ -265,7 +266,10 @@ impl System {
         let mut left = whitened.to_vec();
         match &self.basis {
             None => left.iter_mut().zip(&explained).for_each(|(l, e)| *l -= e),
-            Some(basis) => add_columns(basis.as_ref(), explained.iter().map(|e| -e), &mut left),
+            Some(basis) => {
+                explained.iter_mut().for_each(|e| *e = -*e);
+                basis.add(&explained, &mut left);
+            }
         }
         left
     }

@@ -8,7 +8,7 @@ use super::rest::Rest;
 use super::unroll::Network;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::sensing::SensorDescription;
-use crate::simd::add_scaled;
+use crate::simd::{add_scaled, kernel};
 use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -96,7 +96,9 @@ impl Model {
                 (Rest::white(remainder, channels, cols), 0)
             }
         };
-        let error = Columns::new(count, outputs, |i, values| {
+        let units = (0..count).map(|q| eight_bits_of(directions.row(q)) * spreads[q]);
+        let stored = (vec![1.0; outputs], units.collect());
+        let error = Columns::stored(stored, count, |i, values| {
             let values = values.iter_mut().enumerate();
             values.for_each(|(q, v)| *v = directions.row(q)[i] * spreads[q]);
         });
@@ -177,7 +179,10 @@ impl Model {
         let hidden = layers.last().map_or(0, |layer| layer.bias.len());
         let (columns, bias, kind) = match head {
             Head::Affine(own) => {
-                let columns = Columns::new(own.weight.cols(), own.weight.rows(), |i, values| {
+                let (rows, cols) = (own.weight.rows(), own.weight.cols());
+                let steps = (0..rows).map(|i| eight_bits_of(own.weight.row(i)));
+                let stored = (steps.collect(), vec![1.0; hidden]);
+                let columns = Columns::stored(stored, cols, |i, values| {
                     values.copy_from_slice(own.weight.row(i));
                     if let Some(whitened) = &whitened {
                         values[hidden..].copy_from_slice(whitened.weight.row(i));
@@ -232,9 +237,19 @@ impl Model {
         self.head.count()
     }
 
-    /// Bytes of the images of all features, which rendering adds up those of that are active.
+    /// Bytes of the images of all features.
     pub fn image_bytes(&self) -> usize {
         self.head.bytes()
+    }
+
+    /// Bytes of the images that rendering x₀ adds up at `code` u, (k): of features that are not 0, and of all error directions.
+    ///
+    /// # Panics
+    /// Where `code` is not k long.
+    pub fn rendered_bytes(&self, code: &[f32]) -> usize {
+        let mut at = Activations::default();
+        self.evaluate(code, &mut at);
+        self.head.bytes_read(at.features()) + self.error.bytes()
     }
 
     /// q, number of error directions.
@@ -289,14 +304,8 @@ impl Model {
     /// range. So each pixel takes them in by w = s²/(s² + s₀²) of its own return s in G(u), where s₀ is
     /// `half_trust`. Returns w, (n).
     pub(super) fn take_in(&self, correction: &[f32], half_trust: f32, x: &mut [f32]) -> Vec<f32> {
-        let pixels = x.len() / self.channels;
-        let mut trust = vec![0.0; pixels];
-        for (i, trust) in trust.iter_mut().enumerate() {
-            let s: f32 = (0..self.channels).map(|g| x[g * pixels + i].max(0.0)).sum();
-            let w = s * s / (s * s + half_trust * half_trust);
-            (0..self.channels).for_each(|g| x[g * pixels + i] += w * correction[g * pixels + i]);
-            *trust = w;
-        }
+        let mut trust = vec![0.0; x.len() / self.channels];
+        take_in(correction, half_trust * half_trust, x, &mut trust);
         trust
     }
 
@@ -342,5 +351,44 @@ impl Model {
             column[self.feature_len()..].copy_from_slice(&draw[k..]);
         }
         moved
+    }
+}
+
+kernel! {
+    /// See [`Model::take_in`]; `half` is s₀².
+    fn take_in<'a>(correction: &'a [f32], half: f32, x: &'a mut [f32], trust: &'a mut [f32]) {
+        let pixels = trust.len();
+        for channel in x.chunks_exact(pixels) {
+            let values = trust.iter_mut().zip(channel);
+            values.for_each(|(sum, x)| *sum += if *x > 0.0 { *x } else { 0.0 });
+        }
+        trust.iter_mut().for_each(|s| *s = *s * *s / (*s * *s + half));
+        let channels = x.chunks_exact_mut(pixels).zip(correction.chunks_exact(pixels));
+        for (x, correction) in channels {
+            let values = x.iter_mut().zip(correction).zip(trust.iter());
+            values.for_each(|((x, correction), w)| *x += w * correction);
+        }
+    }
+}
+
+/// What a step of a row of values is where it is stored in eight bits.
+fn eight_bits_of(row: &[f32]) -> f32 {
+    row.iter().fold(0.0f32, |most, v| most.max(v.abs())) / f32::from(i8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_prior_stores_in_eight_bits_stays_in_eight() {
+        let prior = Prior::embedded().unwrap();
+        let model = Model::new(&prior, ErrorModel::Directions);
+        let (hidden, code) = (prior.decoder.hidden_len(), model.code_len());
+        assert_eq!(
+            model.image_bytes(),
+            model.output_len() * (hidden + 2 * code)
+        );
+        assert_eq!(model.error.bytes(), model.output_len() * model.error_len());
     }
 }

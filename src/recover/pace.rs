@@ -77,9 +77,11 @@ impl Pace {
         }
     }
 
-    /// Takes in what a warm frame says of them.
-    pub(super) fn learn(&mut self, state: Lesson, rest: Lesson) {
-        self.state.take(state);
+    /// Takes in what a warm frame says of them; not every one says anything of the state's.
+    pub(super) fn learn(&mut self, state: Option<Lesson>, rest: Lesson) {
+        if let Some(state) = state {
+            self.state.take(state);
+        }
         self.rest.take(rest);
     }
 }
@@ -144,7 +146,8 @@ mod tests {
                 let known = belief.precision[(i, i)] * belief.mean[i] + y[i] / VARIANCE;
                 known / precision[(i, i)]
             });
-            let posterior = Posterior::new(mean.collect(), &precision).unwrap();
+            let mean = mean.collect();
+            let posterior = Posterior { mean, precision };
             if let Some(last) = &last {
                 let innovation = Innovation {
                     last,
@@ -177,7 +180,7 @@ mod tests {
         let bad = [(f64::NAN, 1.0), (1.0, f64::NAN), (f64::INFINITY, 0.0)];
         for (score, information) in bad {
             let lesson = Lesson { score, information };
-            pace.learn(lesson, lesson);
+            pace.learn(Some(lesson), lesson);
             assert_eq!(pace.now(), FIRST);
         }
         for sign in [-1.0, 1.0] {
@@ -185,7 +188,7 @@ mod tests {
                 score: sign * 1e9,
                 information: 0.0,
             };
-            (0..1000).for_each(|_| pace.learn(lesson, lesson));
+            (0..1000).for_each(|_| pace.learn(Some(lesson), lesson));
             let now = pace.now();
             assert!(
                 now.code > 0.02 && now.code < 5.1 && now.rest > 0.007,
@@ -201,7 +204,7 @@ mod tests {
             score: -5.0,
             information: 10.0,
         };
-        pace.learn(lesson, Lesson::default());
+        pace.learn(Some(lesson), Lesson::default());
         let now = pace.now();
         assert!(now.code < 1.0 && (now.error / now.code - 0.6).abs() < 1e-12);
         assert!((now.rest - 0.3).abs() < 1e-12);

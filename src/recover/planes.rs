@@ -17,8 +17,8 @@ pub(super) use winograd::Tiles;
 /// Features that are summed at once, each over so many registers: with values and a weight, all of sixteen.
 const TOGETHER: usize = 4;
 const REGISTERS: usize = 3;
-/// Values of the widest such run, of registers of eight.
-const WIDEST: usize = REGISTERS * 8;
+/// Values of the widest such run, of registers of sixteen.
+const WIDEST: usize = REGISTERS * 16;
 
 /// Size of planes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

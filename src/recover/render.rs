@@ -5,6 +5,7 @@ use super::doubt::doubt;
 use super::finish::{Refined, Settling, Unfinished};
 use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
+use super::linear::left_over;
 use super::method::{Method, Refine};
 use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
@@ -13,6 +14,7 @@ use super::variation::{State, Terms};
 use crate::frame::Measurement;
 use crate::prior::{Activations, Unrolled};
 use crate::sensing::{Operator, SensorDescription};
+use crate::simd::kernel;
 use std::sync::Arc;
 
 /// Energy that x₀ may leave of the readings over what ψ puts on them; where it leaves more, the prior knows no such scene.
@@ -31,8 +33,8 @@ pub struct Renderer {
     description: Arc<SensorDescription>,
     model: Arc<Model>,
     settings: Settings,
-    /// variance of x₀, (J·n); empty where there is no x₀
-    variance: Arc<[f32]>,
+    /// 1/ψ, ψ the variance of x₀, (J·n); empty where there is no x₀
+    certainty: Arc<[f32]>,
     basis: Option<Basis>,
     /// of each pattern set, where it is known
     gauges: Vec<Option<Gauge>>,
@@ -56,10 +58,15 @@ impl Renderer {
     pub(super) fn new(
         description: Arc<SensorDescription>,
         model: Arc<Model>,
-        variance: Arc<[f32]>,
         settings: &Settings,
     ) -> Self {
         let (rows, cols) = (description.rows, description.cols);
+        let certainty = match (settings.method, &model.moments) {
+            (Method::Principal, Some(moments)) => {
+                reciprocals(&left_over(moments, settings.directions))
+            }
+            _ => reciprocals(&model.rest.variance),
+        };
         Self {
             gauges: vec![None; description.patterns.len()],
             basis: match settings.method {
@@ -67,7 +74,7 @@ impl Renderer {
                 Method::Wavelets => Some(Basis::Wavelets { grid: (rows, cols) }),
                 Method::Latent | Method::Principal | Method::Blank => None,
             },
-            variance,
+            certainty,
             settings: settings.clone(),
             state: State::default(),
             stamp_ns: 0,
@@ -205,12 +212,10 @@ impl Renderer {
                 parts.for_each(|(correction, rest)| *correction += rest);
                 let half_trust = self.settings.half_trust_return * error_scale.sqrt();
                 let trust = self.model.take_in(&correction, half_trust, &mut x);
-                let variances = self.variance.chunks_exact(trust.len());
-                let precision = variances.flat_map(|variance| {
-                    let pixels = variance.iter().zip(&trust);
-                    pixels.map(|(psi, w)| 1.0 / (error_scale * psi * (w + freedom)))
-                });
-                let precision = precision.collect();
+                let share = trust.iter().map(|w| 1.0 / (error_scale * (w + freedom)));
+                let share: Vec<f32> = share.collect();
+                let mut precision = self.certainty.to_vec();
+                scale_channels(&share, &mut precision);
                 First {
                     x,
                     precision,
@@ -219,7 +224,7 @@ impl Renderer {
             }
             Source::Image(x) => First {
                 x: x.clone(),
-                precision: self.variance.iter().map(|psi| 1.0 / psi).collect(),
+                precision: self.certainty.to_vec(),
                 trust: vec![],
             },
             Source::Blank => First {
@@ -283,25 +288,52 @@ impl Renderer {
         let own = self.belief(&left, measurement);
         let usual = (USUAL_SURPRISE / self.surprise(&left, measurement)).sqrt();
         let weight = proximity * usual.min(1.0);
-        let own = own.iter().zip(level).cycle();
-        let values = first.precision.iter().zip(own);
-        let mut pull: Vec<f32> = values
-            .map(|(p, (believed, level))| weight * level * believed * p)
-            .collect();
+        let share = own
+            .iter()
+            .zip(level)
+            .map(|(own, level)| weight * level * own);
+        let share: Vec<f32> = share.collect();
+        let mut pull = first.precision.clone();
+        scale_channels(&share, &mut pull);
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
             let elapsed_s = 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32;
             let known = USUAL_INTERVAL_S / elapsed_s.max(LEAST_INTERVAL_S);
             let weight = known * last_proximity / self.surprise(&left, measurement);
             let other = self.belief(&left, measurement);
-            let other = other.iter().zip(level).cycle().zip(self.variance.iter());
-            let values = first.x.iter_mut().zip(&mut pull).zip(last).zip(other);
-            for (((x, pull), last), ((believed, level), psi)) in values {
-                let other = weight * level * believed / psi;
-                *x = (*pull * *x + other * last) / (*pull + other);
-                *pull += other;
-            }
+            let share = other
+                .iter()
+                .zip(level)
+                .map(|(other, level)| weight * level * other);
+            let share: Vec<f32> = share.collect();
+            let mut other = self.certainty.to_vec();
+            scale_channels(&share, &mut other);
+            draw(&mut first.x, &mut pull, last, &other);
         }
         pull
+    }
+}
+
+fn reciprocals(values: &[f32]) -> Arc<[f32]> {
+    values.iter().map(|v| v.recip()).collect()
+}
+
+kernel! {
+    /// v ← v ∘ w in each channel, of `v`, (J·n), and w, (n).
+    fn scale_channels<'a>(w: &'a [f32], v: &'a mut [f32]) {
+        for channel in v.chunks_exact_mut(w.len()) {
+            channel.iter_mut().zip(w).for_each(|(v, w)| *v *= w);
+        }
+    }
+}
+
+kernel! {
+    /// Draws x, pulled by Γ, to `other` too, which pulls by Γ'.
+    fn draw<'a>(x: &'a mut [f32], pull: &'a mut [f32], other: &'a [f32], other_pull: &'a [f32]) {
+        let values = x.iter_mut().zip(pull).zip(other).zip(other_pull);
+        for (((x, pull), other), other_pull) in values {
+            *x = (*pull * *x + other_pull * other) / (*pull + other_pull);
+            *pull += other_pull;
+        }
     }
 }

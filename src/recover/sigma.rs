@@ -1,5 +1,8 @@
-//! Standard deviation of each pixel's range: what the posterior and the rest say by linearisation, what its surroundings
-//! say of edges, and the errors that frames of that kind have had.
+//! Standard deviation of each pixel's range: what the posterior says by linearisation, what its surroundings say of edges,
+//! what the unrolled network has changed, and the errors that frames of that kind have had.
+//!
+//! Weights are those of the largest likelihood of errors of tuning scenes under Student's distribution, whose tails are about
+//! as heavy (two degrees of freedom). Of what the readings leave unseen of the rest they wanted nothing.
 
 use super::columns::Columns;
 use super::model::Model;
@@ -8,20 +11,18 @@ use crate::prior::Matrix;
 use std::sync::Arc;
 
 /// Weight of the state's posterior variance: refinement has taken part of it away.
-const STATE: f32 = 0.24;
-/// Weight of the rest's variance before the readings: they and refinement have taken most of it away.
-const REST: f32 = 0.02;
-/// Weights of the spread of ranges among the pixels around, 3 × 3 and 5 × 5: edges are unsure of their place.
-const AROUND: [f32; 2] = [0.25, 0.3];
+const STATE: f32 = 0.25;
+/// Weight of the spread of ranges among the 3 × 3 pixels around: edges are unsure of their place.
+const AROUND: f32 = 0.25;
 /// Weights of the square of what the unrolled network has changed a range by, of the pixel and of the 3 × 3 about it: what it
 /// draws is likely, and where readings said otherwise, one of the two errs.
-const CHANGED: [f32; 2] = [0.15, 0.15];
+const CHANGED: [f32; 2] = [0.08, 0.11];
 /// Variance of a range over its square.
-const RELATIVE: f32 = 7.5e-4;
+const RELATIVE: f32 = 2e-4;
 /// Least variance, over κ_J².
-const LEAST: f32 = 1e-7;
+const LEAST: f32 = 1e-8;
 /// Share s of the rest that readings see at which variances are as weighed, and the power of it that they fall with.
-const AT: (f32, f32) = (0.02, 0.7);
+const AT: (f32, f32) = (0.02, 0.25);
 /// Power of 1 − s that they fall with besides, and the least that counts.
 const UNSEEN: (f32, f32) = (2.0, 0.05);
 /// Least return of a pair that a range is read from, at the return that the prior knows.
@@ -30,30 +31,30 @@ const LEAST_RETURN: f32 = 0.02;
 /// σ before and after calibration, over κ_J: what `relucent eval --calibrate` printed for the default method on tuning scenes,
 /// tracked, at m/n of 1, 2, 5, 10 and 25 % together. Straight lines between in logarithms.
 const CALIBRATION: [(f32, f32); 24] = [
-    (0.00038, 0.00060),
-    (0.00059, 0.00092),
-    (0.00076, 0.00119),
-    (0.00092, 0.00133),
-    (0.00109, 0.00154),
-    (0.00126, 0.00167),
-    (0.00144, 0.00199),
-    (0.00163, 0.00222),
-    (0.00183, 0.00251),
-    (0.00206, 0.00284),
-    (0.00232, 0.00311),
-    (0.00263, 0.00355),
-    (0.00299, 0.00414),
-    (0.00340, 0.00481),
-    (0.00391, 0.00545),
-    (0.00457, 0.00652),
-    (0.00545, 0.00822),
-    (0.00666, 0.00995),
-    (0.00828, 0.01269),
-    (0.01060, 0.01761),
-    (0.01395, 0.02379),
-    (0.01922, 0.03249),
-    (0.02899, 0.04264),
-    (0.05456, 0.07016),
+    (0.00044, 0.00051),
+    (0.00063, 0.00076),
+    (0.00080, 0.00095),
+    (0.00094, 0.00118),
+    (0.00107, 0.00139),
+    (0.00122, 0.00164),
+    (0.00137, 0.00189),
+    (0.00153, 0.00213),
+    (0.00170, 0.00243),
+    (0.00189, 0.00273),
+    (0.00210, 0.00296),
+    (0.00235, 0.00348),
+    (0.00263, 0.00403),
+    (0.00296, 0.00458),
+    (0.00338, 0.00530),
+    (0.00390, 0.00644),
+    (0.00459, 0.00768),
+    (0.00551, 0.00937),
+    (0.00674, 0.01196),
+    (0.00850, 0.01672),
+    (0.01117, 0.02372),
+    (0.01564, 0.03373),
+    (0.02491, 0.04579),
+    (0.05252, 0.06969),
 ];
 
 /// Makes the variances of the images of a model's states, at one pixel of each block.
@@ -71,10 +72,6 @@ pub(super) struct Sampler {
 pub(super) struct Evidence<'a> {
     /// variance of x that the state's posterior leaves, (J·blocks)
     pub(super) state: Vec<f32>,
-    /// e², and ψ, (J·n)
-    pub(super) rest: (f32, &'a [f32]),
-    /// share of the error that each pixel takes in, (n)
-    pub(super) trust: &'a [f32],
     /// the image, at the return that the prior knows, (J·n)
     pub(super) x: &'a [f32],
     /// share of the rest's variance that the readings see
@@ -132,10 +129,9 @@ impl Sampler {
         sigma.extend((0..rows * cols).map(|pixel| {
             let (row, col) = (pixel / cols, pixel % cols);
             let range = frame.range[pixel] / knots.max();
-            let local = [1, 2].map(|reach| around(frame, row, col, reach, frame.range[pixel]));
-            let local = AROUND[0] * local[0] + AROUND[1] * local[1];
+            let local = AROUND * around(frame, row, col, frame.range[pixel]);
             let changed = CHANGED[0] * changed.range[pixel].powi(2)
-                + CHANGED[1] * around(&changed, row, col, 1, 0.0);
+                + CHANGED[1] * around(&changed, row, col, 0.0);
             let variance = self.linearised(evidence, knots, range, pixel)
                 + (local + changed) / knots.max().powi(2)
                 + RELATIVE * range * range
@@ -151,7 +147,6 @@ impl Sampler {
         let (n, cols) = (self.grid.0 * self.grid.1, self.grid.1);
         let blocks = evidence.state.len() / knots.channels();
         let block = self.block_of(pixel / cols, pixel % cols);
-        let (error_scale, psi) = evidence.rest;
         let x = |g: usize| evidence.x[g * n + pixel].max(0.0);
         let pairs = (0..knots.channels().saturating_sub(1)).map(|g| (x(g) + x(g + 1), g));
         let strongest = pairs.max_by(|a, b| a.0.total_cmp(&b.0));
@@ -160,16 +155,15 @@ impl Sampler {
         };
         let of_channel = |g: usize| {
             let lever = (knots.metres()[g] / knots.max() - range) / s.max(LEAST_RETURN);
-            let rest = error_scale * psi[g * n + pixel] * evidence.trust[pixel];
-            lever * lever * (STATE * evidence.state[g * blocks + block] + REST * rest)
+            lever * lever * STATE * evidence.state[g * blocks + block]
         };
         of_channel(lower) + of_channel(lower + 1)
     }
 }
 
-/// Mean square difference from `own` of the ranges at most `reach` pixels away, m².
-fn around(frame: &RangeImage, row: usize, col: usize, reach: usize, own: f32) -> f32 {
-    let span = |at: usize, len: usize| at.saturating_sub(reach)..(at + reach + 1).min(len);
+/// Mean square difference from `own` of the ranges of a pixel and its neighbours, m².
+fn around(frame: &RangeImage, row: usize, col: usize, own: f32) -> f32 {
+    let span = |at: usize, len: usize| at.saturating_sub(1)..(at + 2).min(len);
     let columns = span(col, frame.cols);
     let (mut sum, mut count) = (0.0, 0.0f32);
     for row in span(row, frame.rows) {
@@ -234,8 +228,6 @@ mod tests {
         x[48 + 9] = 0.1;
         let evidence = Evidence {
             state: vec![0.01; 3 * 8],
-            rest: (1.0, &[0.02; 72]),
-            trust: &[1.0; 24],
             x: &x,
             seen: 0.02,
             before: &[],

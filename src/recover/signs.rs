@@ -237,7 +237,7 @@ impl Unsigned<'_> {
             let (u, error) = solution.state.split_at(k);
             code = u.iter().map(|&u| u as f32).collect();
             self.model.evaluate(&code, &mut at);
-            let dual = system.dual(system.left(&readings.whitened, at.features(), error));
+            let dual = system.dual(&system.left(&readings.whitened, at.features(), error));
             let Weighed {
                 change,
                 unknown,

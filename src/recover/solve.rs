@@ -1,7 +1,8 @@
 //! Levenberg–Marquardt with the exact Jacobian on the pair (u, c), c eliminated.
 //!
 //! Minimises ½‖M [φ(u); c] − ỹ‖² + ½ (v − v⁻)ᵀ Ω (v − v⁻) over v = (u, c). For any u the best c is linear in what u
-//! leaves over, so iterations are over u alone, on the Schur complement of c (variable projection).
+//! leaves over, so iterations are over u alone, on the Schur complement of c (variable projection). The Jacobian is kept for
+//! as long as it serves.
 
 use super::belief::{Belief, Posterior};
 use super::deadline::Deadline;
@@ -51,6 +52,10 @@ pub enum StopReason {
 const FIRST_DAMPING: f64 = 1e-3;
 /// Damping beyond which no step moves anything.
 const MOST_DAMPING: f64 = 1e10;
+
+/// Share of the promised decrease from which on a step's normal equations serve another one: a chord step, which needs the
+/// gradient alone.
+const SERVES: f64 = 0.9;
 
 /// Step over code that f32 no longer resolves.
 const LEAST_STEP: f64 = 1e-7;
@@ -152,7 +157,7 @@ impl<'a> Problem<'a> {
     pub(super) fn descend(&self, u: &[f32], limits: Limits) -> Solution {
         let at = &mut Activations::default();
         let mut point = self.evaluate(u.to_vec(), at);
-        let mut normal = self.linearise(&point, at);
+        let (mut normal, mut fresh) = (self.linearise(&point, at), true);
         let mut damping = FIRST_DAMPING;
         let (mut iterations, mut stop) = (0, StopReason::Iterations);
         let innovation = point.cost
@@ -195,10 +200,20 @@ impl<'a> Problem<'a> {
                     stop = StopReason::Converged;
                     break;
                 }
-                normal = self.linearise(&point, at);
+                if gained > SERVES {
+                    normal.gradient = self.gradient(&point, at);
+                    fresh = false;
+                } else {
+                    normal = self.linearise(&point, at);
+                    fresh = true;
+                }
             } else if small || negligible(&step, &point.u) {
                 stop = StopReason::Converged;
                 break;
+            } else if !fresh {
+                self.model.evaluate(&point.u, at);
+                normal = self.linearise(&point, at);
+                fresh = true;
             } else if damping > MOST_DAMPING {
                 stop = StopReason::Stalled;
                 break;
@@ -207,9 +222,12 @@ impl<'a> Problem<'a> {
             }
         }
         let state = point.state();
-        let posterior = Posterior::new(state.clone(), &self.full(&normal));
+        let posterior = Posterior {
+            mean: state.clone(),
+            precision: self.full(&normal),
+        };
         Solution {
-            posterior,
+            posterior: Some(posterior),
             state,
             cost: point.cost,
             innovation,

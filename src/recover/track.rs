@@ -30,6 +30,8 @@ mod unsigned;
 const SPARE_SYSTEMS: usize = 8;
 /// Least noise of a reading, over the variance that the representation error puts on it.
 const LEAST_NOISE: f32 = 0.003;
+/// Frames of which one says how fast the state changes.
+const LESSON_EVERY: u64 = 4;
 /// Noise levels are rounded to powers of this.
 const GAIN_STEP: f32 = 1.25;
 
@@ -43,7 +45,7 @@ struct Solved {
     /// see [`Report::unexplained`]
     unexplained: f64,
     /// what the frame says of the time constants of state and rest, where the track goes on
-    lessons: Option<(Lesson, Lesson)>,
+    lessons: Option<(Option<Lesson>, Lesson)>,
 }
 
 /// What a frame leaves to the next.
@@ -134,12 +136,7 @@ impl<C: Clock> Tracker<C> {
             error_scale: 1.0,
             pace: first_pace(&settings),
             reserve: Reserve::default(),
-            renderer: Renderer::new(
-                Arc::clone(&description),
-                Arc::clone(&model),
-                finisher.variance(),
-                &settings,
-            ),
+            renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model), &settings),
             finisher: Arc::new(finisher),
             workspace: Workspace::default(),
             description,
@@ -530,7 +527,7 @@ impl<C: Clock> Tracker<C> {
             lessons = self.lessons(measurement, &belief, solution, (&carried, &left));
             rest = before;
         }
-        let dual = system.dual(left);
+        let dual = system.dual(&left);
         self.model.rest.explain(pattern, &dual, &mut rest);
         Ok(Solved {
             count: whitened.len() as f64,
@@ -549,7 +546,7 @@ impl<C: Clock> Tracker<C> {
         belief: &Belief,
         solution: &Solution,
         (carried, left): (&[f32], &[f32]),
-    ) -> Option<(Lesson, Lesson)> {
+    ) -> Option<(Option<Lesson>, Lesson)> {
         let last = self.last.as_ref()?;
         let (elapsed_s, now) = (last.elapsed_s(measurement), self.pace.now());
         let innovation = Innovation {
@@ -559,8 +556,11 @@ impl<C: Clock> Tracker<C> {
             error_scale: self.error_scale,
         };
         let elapsed = [elapsed_s / now.code, elapsed_s / now.error];
+        let turn = |sequence: u64| sequence / LESSON_EVERY;
+        let due = turn(last.sequence) != turn(measurement.sequence);
+        let state = due.then(|| innovation.lesson(self.model.code_len(), elapsed));
         Some((
-            innovation.lesson(self.model.code_len(), elapsed),
+            state.flatten(),
             rest_lesson(carried, left, elapsed_s / now.rest, self.error_scale),
         ))
     }

@@ -1,15 +1,17 @@
 //! Whitening of readings by S₀ = A C Aᵀ + αN₀, missing ones left out.
 
 use super::rest::Spread;
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use crate::simd::{add_columns, dots};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, MatRef, Par, Side};
 
 /// Most readings, of all channels, that are factored as one where noise couples the channels and the rest the readings.
 const MOST_COUPLED: usize = 4096;
-/// Blocks up to this size are solved column by column.
-const SMALL: usize = 16;
+/// Columns of an inverse that are stored alike.
+const TOGETHER: usize = 4;
 
-/// The rows that count, and L of S₀ = L Lᵀ for each block of rows that are correlated.
+/// The rows that count, and L⁻¹ of S₀ = L Lᵀ for each block of rows that are correlated: no value waits for the one before,
+/// as it would in solving with L.
 #[derive(Clone, Debug)]
 pub(super) struct Whitener {
     blocks: Vec<Block>,
@@ -20,8 +22,8 @@ pub(super) struct Whitener {
 struct Block {
     /// positions in y
     rows: Vec<u32>,
-    /// L, lower triangular: its columns from the diagonal down, one after another
-    factor: Vec<f32>,
+    /// L⁻¹, lower triangular: its columns one after another, [`TOGETHER`] of them from the first one's diagonal down
+    inverse: Vec<f32>,
 }
 
 impl Whitener {
@@ -68,11 +70,16 @@ impl Whitener {
             let size = rows.len();
             let matrix = Mat::from_fn(size, size, |r, c| covariance(rows[r], rows[c]));
             let factor = matrix.llt(Side::Lower).ok()?;
-            let columns = factor.L().col_iter().enumerate();
-            let entries = columns.flat_map(|(c, column)| column.iter().skip(c).map(|&v| v as f32));
-            let factor = entries.collect();
-            let block = Block { rows, factor };
-            let usable = (0..size).all(|c| block.column(c)[0].is_normal());
+            let mut inverse: Mat<f64> = Mat::zeros(size, size);
+            invert_lower_triangular(inverse.as_mut(), factor.L(), Par::Seq);
+            let columns = inverse.col_iter().enumerate();
+            let entries = columns.flat_map(|(c, column)| {
+                let from = c - c % TOGETHER;
+                column.iter().skip(from).map(|&v| v as f32)
+            });
+            let inverse: Vec<f32> = entries.collect();
+            let block = Block { rows, inverse };
+            let usable = (0..size).all(|c| block.column(c)[c % TOGETHER].is_normal());
             usable.then_some(block)
         });
         let blocks = blocks.collect::<Option<Vec<_>>>()?;
@@ -87,10 +94,13 @@ impl Whitener {
 
     /// S₀^(−½) v, of `v` indexed like y, (J·m), into `out`, (rows).
     pub(super) fn apply(&self, v: &[f32], out: &mut [f32]) {
-        for (block, out) in self.parts(out) {
-            let gathered = out.iter_mut().zip(&block.rows);
-            gathered.for_each(|(out, &row)| *out = v[row as usize]);
-            block.solve(out);
+        let (mut values, mut start) = (vec![0.0; self.largest()], 0);
+        for block in &self.blocks {
+            let values = &mut values[..block.rows.len()];
+            let gathered = values.iter_mut().zip(&block.rows);
+            gathered.for_each(|(to, &row)| *to = v[row as usize]);
+            block.apply(values, &mut out[start..start + values.len()]);
+            start += values.len();
         }
     }
 
@@ -100,30 +110,25 @@ impl Whitener {
         let mut start = 0;
         for block in &self.blocks {
             let size = block.rows.len();
+            let row = |r: usize| block.rows[r] as usize;
+            let gathered = Mat::from_fn(size, matrix.ncols(), |r, c| matrix[(row(r), c)]);
             let mut part = out.as_mut().subrows_mut(start, size);
-            for c in 0..part.ncols() {
-                for (r, &row) in block.rows.iter().enumerate() {
-                    part[(r, c)] = matrix[(row as usize, c)];
-                }
-            }
-            if size > SMALL {
-                solve_lower_triangular_in_place(block.matrix().as_ref(), part, Par::Seq);
-            } else {
-                (0..matrix.ncols())
-                    .for_each(|c| block.solve(&mut out.col_as_slice_mut(c)[start..start + size]));
-            }
+            part.copy_from(block.matrix() * gathered);
             start += size;
         }
         out
     }
 
-    /// S₀^(−½)ᵀ w of `w`, (rows), which it overwrites, into `out` indexed like y, (J·m); 0 where a reading is missing.
-    pub(super) fn apply_transposed(&self, w: &mut [f32], out: &mut [f32]) {
+    /// S₀^(−½)ᵀ w of `w`, (rows), into `out` indexed like y, (J·m); 0 where a reading is missing.
+    pub(super) fn apply_transposed(&self, w: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        for (block, w) in self.parts(w) {
-            block.solve_transposed(w);
-            let scattered = w.iter().zip(&block.rows);
-            scattered.for_each(|(w, &row)| out[row as usize] = *w);
+        let (mut values, mut start) = (vec![0.0; self.largest()], 0);
+        for block in &self.blocks {
+            let values = &mut values[..block.rows.len()];
+            block.apply_transposed(&w[start..start + values.len()], values);
+            let scattered = values.iter().zip(&block.rows);
+            scattered.for_each(|(v, &row)| out[row as usize] = *v);
+            start += values.len();
         }
     }
 
@@ -131,61 +136,60 @@ impl Whitener {
     pub(super) fn precision(&self, len: usize) -> Vec<f32> {
         let mut out = vec![0.0; len];
         for block in &self.blocks {
-            let mut inverse: Mat<f32> = Mat::identity(block.rows.len(), block.rows.len());
-            let factor = block.matrix();
-            solve_lower_triangular_in_place(factor.as_ref(), inverse.as_mut(), Par::Seq);
             for (c, &row) in block.rows.iter().enumerate() {
-                out[row as usize] = inverse.col_as_slice(c).iter().map(|v| v * v).sum();
+                out[row as usize] = block.column(c).iter().map(|v| v * v).sum();
             }
         }
         out
     }
 
-    fn parts<'a>(
-        &'a self,
-        mut w: &'a mut [f32],
-    ) -> impl Iterator<Item = (&'a Block, &'a mut [f32])> {
-        self.blocks.iter().map(move |block| {
-            let (part, rest) = std::mem::take(&mut w).split_at_mut(block.rows.len());
-            w = rest;
-            (block, part)
-        })
+    /// Rows of the largest block.
+    fn largest(&self) -> usize {
+        let sizes = self.blocks.iter().map(|block| block.rows.len());
+        sizes.max().unwrap_or(0)
     }
 }
 
 impl Block {
-    /// Column `c` of L from the diagonal down.
+    /// Column `c` of L⁻¹ from the row on that its group is stored from.
     fn column(&self, c: usize) -> &[f32] {
-        let size = self.rows.len();
-        let before = c * (2 * size + 1 - c) / 2;
-        &self.factor[before..before + size - c]
+        let (size, from) = (self.rows.len(), c - c % TOGETHER);
+        let groups = from / TOGETHER;
+        // groups before are whole, their columns TOGETHER shorter from one group to the next
+        let shorter = TOGETHER * (groups * groups.saturating_sub(1) / 2);
+        let before = TOGETHER * (groups * size - shorter);
+        &self.inverse[before + (c - from) * (size - from)..][..size - from]
     }
 
-    /// L
+    /// L⁻¹
     fn matrix(&self) -> Mat<f32> {
         let mut matrix = Mat::zeros(self.rows.len(), self.rows.len());
         for c in 0..self.rows.len() {
-            matrix.col_as_slice_mut(c)[c..].copy_from_slice(self.column(c));
+            matrix.col_as_slice_mut(c)[c - c % TOGETHER..].copy_from_slice(self.column(c));
         }
         matrix
     }
 
-    /// L⁻¹ w, in place.
-    fn solve(&self, w: &mut [f32]) {
-        for c in 0..w.len() {
-            let column = self.column(c);
-            let (done, rest) = w[c..].split_at_mut(1);
-            done[0] /= column[0];
-            crate::simd::add_scaled(-done[0], &column[1..], rest);
+    /// L⁻¹ v into `out`.
+    fn apply(&self, v: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        for (group, v) in v.chunks(TOGETHER).enumerate() {
+            let from = group * TOGETHER;
+            let columns = v
+                .iter()
+                .enumerate()
+                .map(|(c, &v)| (v, self.column(from + c)));
+            add_columns(columns, &mut out[from..]);
         }
     }
 
-    /// L⁻ᵀ w, in place.
-    fn solve_transposed(&self, w: &mut [f32]) {
-        for c in (0..w.len()).rev() {
-            let column = self.column(c);
-            let known = crate::simd::dot(&column[1..], &w[c + 1..]);
-            w[c] = (w[c] - known) / column[0];
+    /// L⁻ᵀ w into `out`.
+    fn apply_transposed(&self, w: &[f32], out: &mut [f32]) {
+        for (group, out) in out.chunks_mut(TOGETHER).enumerate() {
+            let from = group * TOGETHER;
+            let column = |c: usize| self.column(from + c.min(out.len() - 1)); // what there is none left of is the last again
+            let products = dots([column(0), column(1), column(2), column(3)], &w[from..]);
+            out.copy_from_slice(&products[..out.len()]);
         }
     }
 }
@@ -218,7 +222,7 @@ mod tests {
                 assert!((a - b).abs() < 1e-5);
             }
             let mut back = vec![9.0; len];
-            whitener.apply_transposed(&mut one, &mut back);
+            whitener.apply_transposed(&one, &mut back);
             for (r, back) in back.iter().enumerate() {
                 let expected = f32::from(u8::from(r == c));
                 assert!((back - expected).abs() < 1e-4, "{r}, {c}: {back}");
