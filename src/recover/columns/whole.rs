@@ -53,29 +53,37 @@ fn widest<T: wide::Pair + Copy + Into<i32>>(
             unit,
             sums,
         }),
-        None => one_by_one(images, weights, unit, sums),
+        None => in_blocks(images, weights, unit, sums),
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-use one_by_one as widest;
+use in_blocks as widest;
 
-fn one_by_one<T: Copy + Into<i32>>(
+/// Values at a time where nothing is known of the machine: enough for whatever registers it has.
+const BLOCK: usize = 64;
+
+fn in_blocks<T: Copy + Into<i32>>(
     images: [&[T]; TOGETHER],
     weights: [i16; TOGETHER],
     unit: f32,
     sums: &mut [f32],
 ) {
-    for (i, sum) in sums.iter_mut().enumerate() {
-        let pairs = images.iter().zip(weights);
-        let products = pairs.map(|(image, weight)| image[i].into() * i32::from(weight));
-        *sum += unit * products.sum::<i32>() as f32;
+    for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {
+        let mut whole = [0i32; BLOCK];
+        for (image, weight) in images.iter().zip(weights) {
+            let values = &image[block * BLOCK..][..sums.len()];
+            let slots = whole.iter_mut().zip(values);
+            slots.for_each(|(sum, v)| *sum += (*v).into() * i32::from(weight));
+        }
+        let values = sums.iter_mut().zip(whole);
+        values.for_each(|(sum, whole)| *sum += unit * whole as f32);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::{TOGETHER, one_by_one};
+    use super::{TOGETHER, in_blocks};
     use pulp::x86::V3;
     use pulp::{NullaryFnOnce, cast, i16x16, i32x8};
 
@@ -185,7 +193,7 @@ mod wide {
                     }
                 }
             }
-            one_by_one(images.map(|image| &image[done..]), weights, unit, rest);
+            in_blocks(images.map(|image| &image[done..]), weights, unit, rest);
         }
     }
 }
@@ -194,22 +202,27 @@ mod wide {
 mod tests {
     use super::*;
 
-    /// Of images that hold the largest numbers there are, with the largest weights.
+    /// Of images of such numbers, with the largest weights among others.
     fn check<T: Whole + Into<i32>>(number: impl Fn(usize) -> T) {
         let image = |of: usize| (0..77).map(|i| number(i * 7919 + of * 104_729)).collect();
         let images: Vec<Vec<T>> = (0..TOGETHER).map(image).collect();
         let images: [&[T]; TOGETHER] = std::array::from_fn(|of| &images[of][..]);
         let most = T::MOST_WEIGHT;
         for weights in [[most; TOGETHER], [most, -most, 0, 1, -1, 4000, most, -77]] {
-            let (mut wide, mut narrow) = (vec![0.5; 77], vec![0.5; 77]);
+            let (mut wide, mut blocks) = (vec![0.5; 77], vec![0.5; 77]);
             T::add(images, weights, 0.25, &mut wide);
-            one_by_one(images, weights, 0.25, &mut narrow);
-            assert_eq!(wide, narrow);
+            in_blocks(images, weights, 0.25, &mut blocks);
+            assert_eq!(wide, blocks);
+            for (i, sum) in wide.into_iter().enumerate() {
+                let pairs = images.iter().zip(weights);
+                let whole: i32 = pairs.map(|(image, w)| image[i].into() * i32::from(w)).sum();
+                assert_eq!(sum, 0.5 + 0.25 * whole as f32);
+            }
         }
     }
 
     #[test]
-    fn wide_sums_are_those_of_one_value_after_another() {
+    fn sums_are_those_of_whole_numbers_however_they_are_made() {
         check(|seed| (seed % 65_535) as i16);
         check(|seed| if seed % 3 == 0 { i16::MAX } else { -i16::MAX });
         check(|seed| (seed % 255) as i8);
