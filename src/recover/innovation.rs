@@ -138,18 +138,26 @@ mod tests {
         }
     }
 
-    fn predict(factor: f64) -> Belief {
-        last()
-            .predict(2, ELAPSED_S, (1.5 * factor, 0.7 * factor), SCALE)
-            .unwrap()
+    fn predict() -> Belief {
+        last().predict(2, ELAPSED_S, (1.5, 0.7), SCALE).unwrap()
     }
 
-    /// ln p(ν) up to a constant, by the definition.
+    /// ln p(ν) up to a constant, by the definition, of time constants `factor` times as long.
     fn likelihood(factor: f64, y: &Mat<f64>) -> f64 {
-        let (belief, seen) = (predict(factor), seen());
-        let mean = Mat::from_fn(3, 1, |r, _| belief.mean[r]);
+        let (seen, last) = (seen(), last());
+        let phi = |i: usize| (-ELAPSED_S / (factor * if i < 2 { 1.5 } else { 0.7 })).exp();
+        let mean = Mat::from_fn(3, 1, |r, _| phi(r) * last.mean[r]);
         let nothing: Mat<f64> = Mat::identity(3, 3);
-        let covariance = belief.precision.llt(Side::Lower).unwrap().solve(&nothing);
+        let before = last.precision.llt(Side::Lower).unwrap().solve(&nothing);
+        let covariance = Mat::from_fn(3, 3, |r, c| {
+            let most = if r < 2 { 1.0 } else { SCALE };
+            let added = if r == c {
+                most * (1.0 - phi(r) * phi(r))
+            } else {
+                0.0
+            };
+            phi(r) * before[(r, c)] * phi(c) + added
+        });
         let errors = Mat::from_fn(4, 4, |r, c| if r == c { SCALE } else { 0.0 });
         let spread = &seen * covariance * seen.transpose() + errors;
         let innovation = y - &seen * mean;
@@ -160,7 +168,7 @@ mod tests {
     #[test]
     fn the_score_is_the_likelihoods_derivative() {
         let y = Mat::from_fn(4, 1, |r, _| [1.0, -2.0, 0.3, 1.7][r]);
-        let belief = predict(1.0).beside(SCALE);
+        let belief = predict().beside(SCALE);
         let seen = seen();
         let normal = seen.transpose() * &seen + &belief.precision;
         let mean = Mat::from_fn(3, 1, |r, _| belief.mean[r]);
@@ -182,7 +190,7 @@ mod tests {
         let step = 1e-4f64;
         let slope = (likelihood(step.exp(), &y) - likelihood((-step).exp(), &y)) / (2.0 * step);
         assert!(
-            (lesson.score - slope).abs() < 1e-3 * slope.abs().max(1.0),
+            (lesson.score - slope).abs() < 1e-4 * slope.abs().max(1.0),
             "{} instead of {slope}",
             lesson.score
         );

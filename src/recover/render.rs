@@ -33,7 +33,7 @@ pub struct Renderer {
     description: Arc<SensorDescription>,
     model: Arc<Model>,
     settings: Settings,
-    /// 1/ψ, ψ the variance of x₀, (J·n); empty where there is no x₀
+    /// 1/ψ, ψ the variance of x₀, (J·n)
     certainty: Arc<[f32]>,
     basis: Option<Basis>,
     /// of each pattern set, where it is known
@@ -285,29 +285,25 @@ impl Renderer {
             None => return first.precision.clone(),
         };
         let left = self.left(&first.x, y, measurement);
-        let own = self.belief(&left, measurement);
         let usual = (USUAL_SURPRISE / self.surprise(&left, measurement)).sqrt();
-        let weight = proximity * usual.min(1.0);
-        let share = own
-            .iter()
-            .zip(level)
-            .map(|(own, level)| weight * level * own);
-        let share: Vec<f32> = share.collect();
-        let mut pull = first.precision.clone();
-        scale_channels(&share, &mut pull);
+        let believed = |left: &[f32], weight: f32, precision: &[f32]| {
+            let belief = self.belief(left, measurement);
+            let share = belief
+                .iter()
+                .zip(level)
+                .map(|(b, level)| weight * level * b);
+            let share: Vec<f32> = share.collect();
+            let mut pull = precision.to_vec();
+            scale_channels(&share, &mut pull);
+            pull
+        };
+        let mut pull = believed(&left, proximity * usual.min(1.0), &first.precision);
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
             let elapsed_s = 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32;
             let known = USUAL_INTERVAL_S / elapsed_s.max(LEAST_INTERVAL_S);
             let weight = known * last_proximity / self.surprise(&left, measurement);
-            let other = self.belief(&left, measurement);
-            let share = other
-                .iter()
-                .zip(level)
-                .map(|(other, level)| weight * level * other);
-            let share: Vec<f32> = share.collect();
-            let mut other = self.certainty.to_vec();
-            scale_channels(&share, &mut other);
+            let other = believed(&left, weight, &self.certainty);
             draw(&mut first.x, &mut pull, last, &other);
         }
         pull
