@@ -6,7 +6,7 @@ mod common;
 
 use common::{PRIOR, record};
 use relucent::bench::{Bench, Measured, Options, Workload};
-use relucent::pipeline::{self, Event, Exposure, Outlet, Policy};
+use relucent::pipeline::{self, Event, Exposure, Outlet, Place, Policy};
 use relucent::recover::{Method, Model, Refine, Settings};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -52,8 +52,10 @@ fn what_waits_behind_a_stalled_sink_is_late_from_when_it_was_due() {
     };
     let stalls = Outlet {
         name: "stalls".to_owned(),
-        policy: Policy::Block,
-        capacity: 1,
+        place: Place::Own {
+            policy: Policy::Block,
+            capacity: 1,
+        },
         sink: Box::new(sink),
     };
     let options = Options {

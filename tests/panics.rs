@@ -6,7 +6,7 @@ mod common;
 
 use common::{PRIOR, record};
 use relucent::pipeline::{
-    Cause, Event, Options, Outlet, Pipeline, Policy, Rejection, Replay, Replayed, SinkError,
+    Cause, Event, Options, Outlet, Pipeline, Place, Policy, Rejection, Replay, Replayed, SinkError,
 };
 use relucent::recover::{Settings, StartKind};
 use std::collections::HashMap;
@@ -115,12 +115,16 @@ fn a_panic_costs_its_frame_and_the_sensor_starts_cold() {
     };
     // a sink that panics is no more than a sink that fails, also where more comes than may wait for it
     let broken = |_: &Event| -> () { panic!("injected into a sink") };
-    let broken = Outlet {
+    let own = Place::Own {
         capacity: 1,
         policy: Policy::Block,
-        ..Outlet::waiting("broken", broken)
     };
-    let outlets = vec![broken, Outlet::waiting("collect", collect)];
+    let outlets = [own, Place::Pipeline].map(|place| Outlet {
+        place,
+        ..Outlet::waiting("broken", broken)
+    });
+    let mut outlets = Vec::from(outlets);
+    outlets.push(Outlet::waiting("collect", collect));
     let (settings, options) = (Settings::default(), Options::default());
     let pipeline = Pipeline::start(&PRIOR, &settings, options, outlets).unwrap();
     let (stop, mut replayed) = (AtomicBool::new(false), Replayed::default());
@@ -130,16 +134,19 @@ fn a_panic_costs_its_frame_and_the_sensor_starts_cold() {
     let status = pipeline.ingress().status();
     let summary = pipeline.finish();
     assert_eq!(status.len(), 3);
-    let failure: &Option<SinkError> = &summary.sinks[0].failure;
-    let failure = failure.as_ref().unwrap().to_string();
-    assert!(failure.contains("injected into a sink"), "{failure}");
+    for sink in &summary.sinks[..2] {
+        let failure: &Option<SinkError> = &sink.failure;
+        let failure = failure.as_ref().unwrap().to_string();
+        assert!(failure.contains("injected into a sink"), "{failure}");
+        assert_eq!(sink.taken, 1);
+    }
 
     let a = summary.accounts;
     assert_eq!(a.offered, a.emitted + a.dropped + a.rejected, "{a:?}");
     assert_eq!((a.offered, a.dropped, a.rejected), (3 * FRAMES, a.panic, 0));
     // beside the frame that panics while it is rendered, the next may have been solved from it already
     assert!((4..=5).contains(&a.panic), "{a:?}");
-    assert_eq!(errors.load(Ordering::Relaxed) as u64, a.panic + 1, "told");
+    assert_eq!(errors.load(Ordering::Relaxed) as u64, a.panic + 2, "told");
 
     let came = came.lock().unwrap();
     for (sensor, Came { frames, lost }) in came.iter() {

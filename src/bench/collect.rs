@@ -1,6 +1,6 @@
 //! What becomes of every frame: a sink that notes when it came out.
 
-use crate::pipeline::{Event, Frame, Ingress, Outlet, Rejection};
+use crate::pipeline::{Event, Frame, Ingress, Outlet, Place, Rejection};
 use crate::recover::StartKind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -102,7 +102,10 @@ impl Collector {
     /// The pipeline's end.
     pub(super) fn outlet(&self) -> Outlet {
         let collector = self.clone();
-        Outlet::waiting("bench", move |event: &Event| collector.take(event))
+        Outlet {
+            place: Place::Pipeline, // it only notes the time
+            ..Outlet::waiting("bench", move |event: &Event| collector.take(event))
+        }
     }
 
     /// Tells whose clock it is: of the pipeline that has the outlet.

@@ -7,7 +7,7 @@ use super::run;
 use super::signals;
 use crate::config::ConfigArgument;
 use relucent::clock::Monotonic;
-use relucent::pipeline::{Ingress, LogOptions, LogSink, Outlet, Policy};
+use relucent::pipeline::{Ingress, LogOptions, LogSink, Outlet, Place, Policy};
 use relucent::serve::{Access, AccessFiles, Address, Server, Serving};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,8 +119,10 @@ fn recorder(path: &Path, options: LogOptions) -> anyhow::Result<Outlet> {
     };
     Ok(Outlet {
         name: path.display().to_string(),
-        policy: Policy::DropNewest,
-        capacity: RECORD,
+        place: Place::Own {
+            policy: Policy::DropNewest,
+            capacity: RECORD,
+        },
         sink: Box::new(LogSink::create(path, options, Monotonic::default())?),
     })
 }

@@ -123,6 +123,14 @@ impl Ingress {
         false
     }
 
+    /// Whether a frame of this sensor, offered now, would wait for room.
+    pub fn would_wait(&self, sensor_id: &str) -> bool {
+        let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
+        let worker = self.0.sensors().get(sensor_id).map(|known| known.worker);
+        let lanes = open.as_ref().zip(worker);
+        lanes.is_some_and(|(open, worker)| open.workers[worker].would_wait(sensor_id))
+    }
+
     /// Offers something that should have come now.
     pub fn offer_now(&self, payload: Payload) {
         self.offer(Offer {

@@ -3,6 +3,7 @@
 
 use super::queue::Policy;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The sending end. Dropped, what waits is still served.
@@ -15,7 +16,11 @@ struct Shared<T> {
     policy: Policy,
     /// entries of one sensor that may wait, ≥ 1
     capacity: usize,
+    /// whether the stage asks again and again instead of sleeping
+    busy_poll: bool,
     state: Mutex<State<T>>,
+    /// how often there was something to look at, which is told without the lock
+    changes: AtomicU64,
     filled: Condvar,
     emptied: Condvar,
 }
@@ -36,11 +41,14 @@ struct Lane<T> {
 }
 
 impl<T> Lanes<T> {
-    /// Lanes of at most `capacity` entries each, and the stage's end.
-    pub(super) fn new(policy: Policy, capacity: usize) -> (Self, Turns<T>) {
+    /// Lanes of at most `capacity` entries each, and the stage's end, which sleeps while there is nothing unless it is to
+    /// `busy_poll`.
+    pub(super) fn new(policy: Policy, capacity: usize, busy_poll: bool) -> (Self, Turns<T>) {
         let shared = Arc::new(Shared {
             policy,
             capacity: capacity.max(1),
+            busy_poll,
+            changes: AtomicU64::new(0),
             state: Mutex::new(State {
                 lanes: BTreeMap::new(),
                 served: 0,
@@ -81,7 +89,7 @@ impl<T> Lanes<T> {
             }
         }
         drop(state);
-        shared.filled.notify_one();
+        shared.tell();
         if let Some(item) = given_up {
             dropped(item);
         }
@@ -90,13 +98,18 @@ impl<T> Lanes<T> {
     /// Puts an entry in however full the lane is.
     pub(super) fn push_beyond(&self, sensor_id: &Arc<str>, item: T) {
         self.0.lock().append(sensor_id, item);
-        self.0.filled.notify_one();
+        self.0.tell();
     }
 
     /// Entries that wait, of all sensors.
     pub(super) fn len(&self) -> usize {
         let state = self.0.lock();
         state.lanes.values().map(|lane| lane.entries.len()).sum()
+    }
+
+    /// Whether an entry of a sensor would wait for room.
+    pub(super) fn would_wait(&self, sensor_id: &str) -> bool {
+        matches!(self.0.policy, Policy::Block) && !self.has_room(sensor_id)
     }
 
     /// Whether the lane of a sensor has room.
@@ -108,13 +121,33 @@ impl<T> Lanes<T> {
 impl<T> Drop for Lanes<T> {
     fn drop(&mut self) {
         self.0.lock().open = false;
-        self.0.filled.notify_all();
+        self.0.tell();
     }
 }
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the stage that there is something to look at.
+    fn tell(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.filled.notify_one();
+    }
+
+    /// Waits to be told.
+    fn wait<'a>(&'a self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        if !self.busy_poll {
+            let woken = self.filled.wait(state);
+            return woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        let seen = self.changes.load(Ordering::Acquire);
+        drop(state);
+        while self.changes.load(Ordering::Acquire) == seen {
+            std::thread::yield_now();
+        }
+        self.lock()
     }
 }
 
@@ -163,8 +196,7 @@ impl<T> Turns<T> {
             if !state.open && state.is_empty() {
                 return None;
             }
-            let woken = shared.filled.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
+            state = shared.wait(state);
         }
     }
 
@@ -176,7 +208,7 @@ impl<T> Turns<T> {
         let shared = Arc::clone(&self.0);
         move || {
             drop(shared.lock()); // it looks, or it waits; not between the two
-            shared.filled.notify_one();
+            shared.tell();
         }
     }
 
@@ -198,7 +230,7 @@ mod tests {
     }
 
     fn run(policy: Policy) -> (Vec<u32>, Vec<u32>) {
-        let (lanes, turns) = Lanes::new(policy, 3);
+        let (lanes, turns) = Lanes::new(policy, 3, false);
         let mut dropped = vec![];
         let (flood, quiet): (Arc<str>, Arc<str>) = ("flood".into(), "quiet".into());
         (0..5).for_each(|i| lanes.push(&flood, i, |d| dropped.push(d)));
@@ -215,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_lane_of_one_makes_room() {
-        let (lanes, turns) = Lanes::new(Policy::DropOldest, 1);
+        let (lanes, turns) = Lanes::new(Policy::DropOldest, 1, false);
         let id: Arc<str> = "a".into();
         let mut dropped = vec![];
         (0..3).for_each(|i| lanes.push(&id, i, |d| dropped.push(d)));
@@ -227,9 +259,8 @@ mod tests {
         assert!(turns.0.lock().lanes.is_empty());
     }
 
-    #[test]
-    fn who_was_served_longest_ago_comes_next_unless_it_is_not_ready() {
-        let (lanes, turns) = Lanes::new(Policy::Block, 9);
+    fn who_comes_next(busy_poll: bool) {
+        let (lanes, turns) = Lanes::new(Policy::Block, 9, busy_poll);
         let (flood, quiet): (Arc<str>, Arc<str>) = ("flood".into(), "quiet".into());
         (0..4).for_each(|i| lanes.push(&flood, i, |_| {}));
         lanes.push(&quiet, 100, |_| {});
@@ -256,8 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn block_waits_for_room_in_its_own_lane() {
-        let (lanes, turns) = Lanes::new(Policy::Block, 1);
+    fn who_was_served_longest_ago_comes_next_unless_it_is_not_ready() {
+        [false, true].into_iter().for_each(who_comes_next);
+    }
+
+    fn waits_for_room(busy_poll: bool) {
+        let (lanes, turns) = Lanes::new(Policy::Block, 1, busy_poll);
         let lanes = Arc::new(lanes);
         let senders: Vec<_> = [0u32, 1000]
             .into_iter()
@@ -280,5 +315,9 @@ mod tests {
                 .collect();
             assert_eq!(of, (base..base + 50).collect::<Vec<_>>());
         }
+    }
+    #[test]
+    fn block_waits_for_room_in_its_own_lane() {
+        [false, true].into_iter().for_each(waits_for_room);
     }
 }

@@ -1,7 +1,7 @@
 //! Floor 3: measurements in, depth frames out, on threads of its own.
 //!
 //! ```text
-//! source ─▶ door: decode, check ─▶ recover (a worker has its sensors for good) ─▶ render ─▶ finish ─▶ sinks (a thread each)
+//! source ─▶ door: decode, check ─▶ recover (a worker has its sensors for good) ─▶ render ─▶ finish ─▶ sinks ([`Place`])
 //! ```
 //!
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
@@ -44,7 +44,7 @@ pub use queue::Policy;
 pub use recording::{Exposure, RecordingError, VirtualStream};
 pub use replay::{Replay, Replayed};
 pub use sensor::{Histograms, MAX_PIXELS, Sensor, SensorError};
-pub use sink::{Event, Frame, Outlet, Rejection, Sink, SinkError, SinkReport};
+pub use sink::{Event, Frame, Outlet, Place, Rejection, Sink, SinkError, SinkReport};
 pub use status::SensorStatus;
 #[cfg(feature = "serve")]
 pub(crate) use timeline::Timeline;
@@ -57,7 +57,7 @@ use current::Current;
 use lanes::Lanes;
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
-use sink::Sinks;
+use sink::{Ending, Sinks};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -74,6 +74,9 @@ pub struct Options {
     pub policy: Policy,
     /// frames of each sensor that may wait for its worker, ≥ 1
     pub capacity: usize,
+    /// whether threads that have nothing to do ask for it again and again instead of sleeping: a frame need not wake them, for
+    /// three cores a worker that are always busy
+    pub busy_poll: bool,
 }
 
 impl Default for Options {
@@ -82,6 +85,7 @@ impl Default for Options {
             workers: 1,
             policy: Policy::Block,
             capacity: 8,
+            busy_poll: false,
         }
     }
 }
@@ -109,7 +113,7 @@ pub struct Pipeline {
     ingress: Ingress,
     ledger: Arc<Ledger>,
     stages: Vec<JoinHandle<()>>,
-    sinks: Vec<JoinHandle<SinkReport>>,
+    sinks: Vec<Ending>,
     histograms: latency::Histograms,
 }
 
@@ -169,13 +173,14 @@ impl Pipeline {
             workers,
             policy,
             capacity,
+            busy_poll,
         } = options;
         if workers == 0 || capacity == 0 {
             return Err(PipelineError::Options { workers, capacity });
         }
         let ledger = Arc::new(Ledger::default());
         let clock = Monotonic::default();
-        let (sinks, sink_threads) = Sinks::start(outlets)?;
+        let (sinks, endings) = Sinks::start(outlets)?;
         let current = Arc::new(Current::new(model, settings.error));
         let histograms = latency::Histograms::new();
         let (mut stages, mut queues) = (vec![], vec![]);
@@ -183,9 +188,9 @@ impl Pipeline {
             std::thread::Builder::new().name(name).spawn(run)
         };
         for index in 0..workers {
-            let (lanes, turns) = Lanes::new(policy, capacity);
-            let (rendering, recovered) = Lanes::new(Policy::Block, WAITING);
-            let (finishing, rendered) = Lanes::new(Policy::Block, WAITING);
+            let (lanes, turns) = Lanes::new(policy, capacity, busy_poll);
+            let (rendering, recovered) = Lanes::new(Policy::Block, WAITING, busy_poll);
+            let (finishing, rendered) = Lanes::new(Policy::Block, WAITING, busy_poll);
             let (to_render, to_finish) = (turns.look_again(), recovered.look_again());
             queues.push(lanes);
             let worker = stages::Worker {
@@ -225,7 +230,7 @@ impl Pipeline {
             ingress: Ingress::new(queues, sinks, Arc::clone(&ledger), current, clock),
             ledger,
             stages,
-            sinks: sink_threads,
+            sinks: endings,
             histograms,
         })
     }
@@ -257,17 +262,8 @@ impl Pipeline {
                 tracing::error!("a stage of the pipeline panicked");
             }
         }
-        let sinks = self.sinks.drain(..);
-        let sinks = sinks.map(|sink| {
-            sink.join().unwrap_or_else(|_| SinkReport {
-                name: "?".to_owned(),
-                taken: 0,
-                lost: 0,
-                failure: Some("the sink panicked".into()),
-            })
-        });
         Summary {
-            sinks: sinks.collect(),
+            sinks: self.sinks.drain(..).map(Ending::report).collect(),
             accounts: self.ledger.accounts(),
             latency: self.histograms.read(),
         }

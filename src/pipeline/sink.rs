@@ -1,4 +1,4 @@
-//! Where frames go, each sink on a thread of its own.
+//! Where frames go: sinks, each on a thread of its own unless it waits for nobody.
 
 use super::ledger::Cause;
 use super::queue::{Policy, Queue};
@@ -6,10 +6,10 @@ use super::survive::survived;
 use super::{Latency, Sensor};
 use crate::frame::{Measurement, RangeImage};
 use crate::recover::Report;
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::fmt::Display;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -119,14 +119,26 @@ impl<F: FnMut(&Event) + Send> Sink for F {
     }
 }
 
-/// A sink and how its queue behaves.
+/// Whose thread a sink is called on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// one of its own, with a queue before it
+    Own {
+        /// what happens when it is slower than the pipeline
+        policy: Policy,
+        /// events that may wait for it
+        capacity: usize,
+    },
+    /// the pipeline's, one at a time: the sink is told soonest, and must wait for nobody; it is never idle
+    Pipeline,
+}
+
+/// A sink and where it is called.
 pub struct Outlet {
     /// its name in reports
     pub name: String,
-    /// what happens when it is slower than the pipeline
-    pub policy: Policy,
-    /// events that may wait for it
-    pub capacity: usize,
+    /// on whose thread
+    pub place: Place,
     /// itself
     pub sink: Box<dyn Sink>,
 }
@@ -134,10 +146,10 @@ pub struct Outlet {
 impl Outlet {
     /// A sink that the pipeline waits for, so that it gets everything.
     pub fn waiting(name: &str, sink: impl Sink + 'static) -> Self {
+        let (policy, capacity) = (Policy::Block, 64);
         Self {
             name: name.to_owned(),
-            policy: Policy::Block,
-            capacity: 64,
+            place: Place::Own { policy, capacity },
             sink: Box::new(sink),
         }
     }
@@ -158,77 +170,139 @@ pub struct SinkReport {
 
 /// The pipeline's ends of all sinks.
 #[derive(Clone)]
-pub(super) struct Sinks(Vec<(Queue<Event>, Arc<AtomicU64>)>);
+pub(super) struct Sinks(Vec<End>);
+
+#[derive(Clone)]
+enum End {
+    /// and how many events its queue dropped
+    Queue(Queue<Event>, Arc<AtomicU64>),
+    Direct(Arc<Mutex<Served>>),
+}
+
+/// What is left of a sink when its pipeline has ended: its report.
+pub(super) enum Ending {
+    Thread(JoinHandle<SinkReport>),
+    Direct(Arc<Mutex<Served>>),
+}
 
 impl Sinks {
-    /// Starts a thread for each.
-    pub(super) fn start(
-        outlets: Vec<Outlet>,
-    ) -> std::io::Result<(Self, Vec<JoinHandle<SinkReport>>)> {
-        let (mut ends, mut threads) = (vec![], vec![]);
-        for outlet in outlets {
-            let (queue, receiver) = Queue::new(outlet.policy, outlet.capacity);
-            let dropped = Arc::new(AtomicU64::new(0));
-            ends.push((queue, Arc::clone(&dropped)));
-            threads.push(
-                std::thread::Builder::new()
-                    .name(format!("sink {}", outlet.name))
-                    .spawn(move || serve(outlet.name, outlet.sink, &receiver, &dropped))?,
-            );
+    /// Starts a thread for each that has one of its own.
+    pub(super) fn start(outlets: Vec<Outlet>) -> std::io::Result<(Self, Vec<Ending>)> {
+        let (mut ends, mut endings) = (vec![], vec![]);
+        for Outlet { name, place, sink } in outlets {
+            let thread = std::thread::Builder::new().name(format!("sink {name}"));
+            let served = Served::new(name, sink);
+            match place {
+                Place::Own { policy, capacity } => {
+                    let (queue, events) = Queue::new(policy, capacity);
+                    let dropped = Arc::<AtomicU64>::default();
+                    ends.push(End::Queue(queue, Arc::clone(&dropped)));
+                    let thread = thread.spawn(move || served.run(&events, &dropped))?;
+                    endings.push(Ending::Thread(thread));
+                }
+                Place::Pipeline => {
+                    let served = Arc::new(Mutex::new(served));
+                    ends.push(End::Direct(Arc::clone(&served)));
+                    endings.push(Ending::Direct(served));
+                }
+            }
         }
-        Ok((Self(ends), threads))
+        Ok((Self(ends), endings))
     }
 
     /// Hands an event to every sink.
     pub(super) fn send(&self, event: &Event) {
-        for (queue, dropped) in &self.0 {
-            queue.push(event.clone(), |_| {
-                dropped.fetch_add(1, Ordering::Relaxed);
-            });
+        for end in &self.0 {
+            match end {
+                End::Queue(queue, dropped) => queue.push(event.clone(), |_| {
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                }),
+                End::Direct(served) => {
+                    // what panics in a sink ends the sink alone
+                    let mut served = served.lock().unwrap_or_else(PoisonError::into_inner);
+                    served.take(event);
+                }
+            }
         }
     }
 }
 
-/// Feeds one sink until the pipeline has ended; a sink that failed is not called again.
-fn serve(
-    name: String,
-    mut sink: Box<dyn Sink>,
-    events: &crossbeam_channel::Receiver<Event>,
-    dropped: &AtomicU64,
-) -> SinkReport {
-    let (mut taken, mut lost, mut failure) = (0, 0, None);
-    loop {
-        let outcome = match events.recv_timeout(IDLE) {
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) if failure.is_none() => unless_panicked(|| sink.idle()),
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            Ok(_) if failure.is_some() => {
-                lost += 1;
-                Ok(())
-            }
-            Ok(event) => {
-                taken += 1;
-                unless_panicked(|| sink.take(&event))
-            }
+impl Ending {
+    /// Waits for what the sink has yet to take, and ends it.
+    pub(super) fn report(self) -> SinkReport {
+        let report = match self {
+            Self::Thread(thread) => thread.join().ok(),
+            Self::Direct(served) => Arc::into_inner(served).map(|served| {
+                let served = served.into_inner();
+                served.unwrap_or_else(PoisonError::into_inner).finish()
+            }),
         };
-        if let Err(error) = outcome {
-            let reason = causes(&*error);
-            tracing::error!(
-                sink = name,
-                reason,
-                "sink failed; the pipeline goes on without it"
-            );
-            failure = Some(error);
+        report.unwrap_or_else(|| SinkReport {
+            name: "?".to_owned(),
+            taken: 0,
+            lost: 0,
+            failure: Some("the sink did not end".into()),
+        })
+    }
+}
+
+/// A sink, which is not called again once it has failed, and what has become of it.
+pub(super) struct Served {
+    sink: Box<dyn Sink>,
+    report: SinkReport,
+}
+
+impl Served {
+    fn new(name: String, sink: Box<dyn Sink>) -> Self {
+        let report = SinkReport {
+            name,
+            taken: 0,
+            lost: 0,
+            failure: None,
+        };
+        Self { sink, report }
+    }
+
+    /// Feeds it until the pipeline has ended.
+    fn run(mut self, events: &Receiver<Event>, dropped: &AtomicU64) -> SinkReport {
+        loop {
+            match events.recv_timeout(IDLE) {
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => self.call(|sink| sink.idle()),
+                Ok(event) => self.take(&event),
+            }
+        }
+        let mut report = self.finish();
+        report.lost += dropped.load(Ordering::Relaxed);
+        report
+    }
+
+    fn take(&mut self, event: &Event) {
+        match self.report.failure {
+            None => self.report.taken += 1,
+            Some(_) => self.report.lost += 1,
+        }
+        self.call(|sink| sink.take(event));
+    }
+
+    fn call(&mut self, call: impl FnOnce(&mut dyn Sink) -> Result<(), SinkError>) {
+        let Self { sink, report } = self;
+        if report.failure.is_some() {
+            return;
+        }
+        report.failure = unless_panicked(|| call(&mut **sink)).err();
+        if let Some(error) = &report.failure {
+            let (sink, reason) = (&report.name, causes(&**error));
+            tracing::error!(sink, reason, "sink failed; the pipeline goes on without it");
         }
     }
-    if failure.is_none() {
-        failure = unless_panicked(|| sink.finish()).err();
-    }
-    SinkReport {
-        name,
-        taken,
-        lost: lost + dropped.load(Ordering::Relaxed),
-        failure,
+
+    fn finish(self) -> SinkReport {
+        let Self { sink, mut report } = self;
+        if report.failure.is_none() {
+            report.failure = unless_panicked(|| sink.finish()).err();
+        }
+        report
     }
 }
 

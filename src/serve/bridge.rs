@@ -8,7 +8,7 @@ use super::holders::Holders;
 use super::limits::Limits;
 use super::subscribers::{Subscribers, Subscription};
 use crate::pipeline::{
-    Event, Frame, Ingress, Offer, Outlet, Payload, Policy, Sensor, Sink, SinkError,
+    Event, Frame, Ingress, Offer, Outlet, Payload, Place, Sensor, Sink, SinkError,
 };
 use crate::wire::v1::{self, recover_request};
 use std::collections::{HashMap, HashSet};
@@ -86,8 +86,7 @@ impl Bridge {
     pub(super) fn outlet(&self) -> Outlet {
         Outlet {
             name: "clients".to_owned(),
-            policy: Policy::Block,
-            capacity: 64,
+            place: Place::Pipeline,
             sink: Box::new(self.clone()),
         }
     }
@@ -284,14 +283,19 @@ impl Line {
         if let Some(stream) = self.bridge.streams().get_mut(&self.number) {
             stream.pending += 1;
         }
-        tokio::task::block_in_place(|| {
+        let waits = self.ingress.would_wait(&message.sensor_id);
+        let offer = || {
             self.ingress.offer(Offer {
                 payload: Payload::MeasurementMessage(Box::new(message)),
                 intended_ns: self.ingress.now_ns(),
                 truth: None,
                 origin: self.number,
             });
-        });
+        };
+        match waits {
+            false => offer(), // which spares the thread that would have to take over from this one
+            true => tokio::task::block_in_place(offer),
+        }
     }
 }
 

@@ -6,16 +6,20 @@ use crate::journal::{JournalError, Reader, Topic};
 use crate::pipeline::Timeline;
 use crate::wire::v1::{self, recover_request, recover_response};
 use crate::wire::{self, WireError};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Requests that may wait for the network.
 const REQUESTS: usize = 8;
+/// How late the runtime's timers may be, ns.
+const TIMER_NS: u64 = 1_000_000;
+/// The longest sleep before the wish to stop is looked at again, ns.
+const NAP_NS: u64 = 20_000_000;
 
 /// What to send, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,18 +80,16 @@ pub fn send(
     stop: &AtomicBool,
 ) -> Result<RoundTrips, ClientError> {
     let reader = Reader::open(log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    // all on this thread: another would have to be woken for each frame
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ClientError::Runtime)?;
-    let clock = Monotonic::default();
-    let (requests, outgoing) = mpsc::channel(REQUESTS);
-    let mut client = runtime.block_on(peer.connect())?;
-    let due: Arc<Mutex<Due>> = Arc::default();
-    let answers = {
-        let due = Arc::clone(&due);
-        runtime.spawn(async move {
+    runtime.block_on(async {
+        let mut client = peer.connect().await?;
+        let (requests, outgoing) = mpsc::channel(REQUESTS);
+        let (clock, due) = (Monotonic::default(), RefCell::default());
+        let answers = async {
             let answers = client.recover(ReceiverStream::new(outgoing)).await;
             let mut answers = answers.map_err(Box::new)?.into_inner();
             let mut trips = RoundTrips::default();
@@ -95,32 +97,29 @@ pub fn send(
                 trips.take(answer, clock.now_ns(), &due);
             }
             Ok::<_, ClientError>(trips)
+        };
+        let feed = feed(reader, how, stop, clock, &due, requests); // the server answers what it has, and ends
+        let (sent, trips) = tokio::join!(feed, answers);
+        let trips = trips?;
+        Ok(RoundTrips {
+            sent: sent?,
+            ..trips
         })
-    };
-    let mut sent = 0;
-    let outcome = feed(reader, how, stop, clock, &due, &mut |request, frame| {
-        sent += u64::from(frame);
-        requests.blocking_send(request).is_ok()
-    });
-    drop(requests); // the server answers what it has, and ends
-    let answers = runtime.block_on(answers);
-    let mut trips = answers.unwrap_or_else(|_| Ok(RoundTrips::default()))?;
-    trips.sent = sent;
-    outcome?;
-    Ok(trips)
+    })
 }
 
-/// Hands the log's messages to `pass` at their pace, until it takes no more.
-fn feed(
+/// Sends the log's messages at their pace, until nobody takes them any more; how many were measurements.
+async fn feed(
     reader: Reader,
     how: Send,
     stop: &AtomicBool,
     clock: Monotonic,
-    due: &Mutex<Due>,
-    pass: &mut dyn FnMut(v1::RecoverRequest, bool) -> bool,
-) -> Result<(), ClientError> {
+    due: &RefCell<Due>,
+    requests: mpsc::Sender<v1::RecoverRequest>,
+) -> Result<u64, ClientError> {
     let began = clock.now_ns();
     let mut timeline = Timeline::default();
+    let mut sent = 0;
     for entry in reader {
         let entry = entry?;
         let (kind, frame) = match Topic::parse(&entry.channel.topic) {
@@ -134,29 +133,39 @@ fn feed(
                 let mut moment = clock.now_ns();
                 if how.rate > 0.0 {
                     moment = began.saturating_add((since as f64 / how.rate) as u64);
-                    while !stop.load(Ordering::Relaxed) && clock.now_ns() < moment {
-                        let left = moment.saturating_sub(clock.now_ns()).min(20_000_000);
-                        std::thread::sleep(Duration::from_nanos(left));
-                    }
+                    wait_until(moment, clock, stop).await;
                 }
                 let key = (message.sensor_id.clone(), message.sequence);
-                due.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(key, (moment, clock.now_ns()));
+                due.borrow_mut().insert(key, (moment, clock.now_ns()));
                 (recover_request::Kind::Measurement(message), true)
             }
             _ => continue,
         };
         let request = v1::RecoverRequest { kind: Some(kind) };
-        if stop.load(Ordering::Relaxed) || !pass(request, frame) {
+        if stop.load(Ordering::Relaxed) || requests.send(request).await.is_err() {
             break;
         }
+        sent += u64::from(frame);
+        tokio::task::yield_now().await; // it leaves before the log is read on
     }
-    Ok(())
+    Ok(sent)
+}
+
+/// Waits until a moment of the clock, ns, or until `stop` is set. Timers are up to a millisecond late, so the last one is
+/// spent asking.
+async fn wait_until(moment: u64, clock: Monotonic, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let left = moment.saturating_sub(clock.now_ns());
+        match left.checked_sub(TIMER_NS) {
+            Some(sleep) => tokio::time::sleep(Duration::from_nanos(sleep.min(NAP_NS))).await,
+            None if left > 0 => tokio::task::yield_now().await,
+            None => return,
+        }
+    }
 }
 
 impl RoundTrips {
-    fn take(&mut self, answer: v1::RecoverResponse, now_ns: u64, due: &Mutex<Due>) {
+    fn take(&mut self, answer: v1::RecoverResponse, now_ns: u64, due: &RefCell<Due>) {
         let mut inside_ns = 0;
         let (key, reason) = match answer.kind {
             Some(recover_response::Kind::Depth(depth)) => {
@@ -168,10 +177,7 @@ impl RoundTrips {
             }
             None => return,
         };
-        let moment = due
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
+        let moment = due.borrow_mut().remove(&key);
         match (reason, moment) {
             (Some(reason), _) => {
                 self.rejected += 1;

@@ -129,7 +129,7 @@ impl Server {
         };
         let vault = serving.checkpoints.as_ref().map(open).transpose()?;
         let bridge = Bridge::new(serving.limits);
-        outlets.push(bridge.outlet());
+        outlets.insert(0, bridge.outlet()); // whoever waits for an answer comes before logs and counts
         Ok(Self {
             pipeline: Pipeline::start_with(prior, settings, options, outlets, vault)?,
             runtime,

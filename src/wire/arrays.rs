@@ -34,12 +34,14 @@ pub fn u32s(field: &'static str, bytes: &[u8], expected: usize) -> Result<Vec<u3
 
 /// Little-endian bytes of an array.
 pub fn pack_f32s(values: impl IntoIterator<Item = f32>) -> Bytes {
-    values.into_iter().flat_map(f32::to_le_bytes).collect()
+    let words: Vec<_> = values.into_iter().map(f32::to_le_bytes).collect();
+    words.into_flattened().into()
 }
 
 /// Little-endian bytes of an array.
 pub fn pack_u32s(values: &[u32]) -> Bytes {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    let words: Vec<_> = values.iter().map(|v| v.to_le_bytes()).collect();
+    words.into_flattened().into()
 }
 
 pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; WORD]> {
