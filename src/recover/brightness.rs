@@ -24,6 +24,10 @@ const LEAST_SEEN: f32 = 0.5;
 /// Greatest error of a mean, over the spread of returns, that speaks for it: squared, and were pixels independent.
 const MOST_UNSEEN: f32 = 0.1;
 
+/// Least rms return that counts, over the noise of the mean return: how bright a darker frame seems changes from frame to frame by
+/// chance.
+const LEAST_TOLD: f32 = 10.0;
+
 /// What a pattern set sees without any decoder.
 #[derive(Debug)]
 pub(super) struct Sight {
@@ -82,6 +86,18 @@ impl Brightness {
         };
         Self { rms, ..self }
     }
+
+    /// The same, or as much brighter as makes its rms return the least.
+    pub(super) fn at_least(self, rms: f32) -> Self {
+        if !rms.is_normal() || rms <= self.rms {
+            return self;
+        }
+        Self {
+            mean: self.mean.map(|mean| mean * (rms / self.rms)),
+            rms,
+            ..self
+        }
+    }
 }
 
 impl Sight {
@@ -107,6 +123,14 @@ impl Sight {
             pixels: pixels as f32,
             energy: energy.iter().sum::<f32>() / energy.len() as f32,
         }
+    }
+
+    /// rms return of the darkest frame that is told from noise of covariance αN₀, (J × J).
+    pub(super) fn darkest(&self, gain: f32, noise: &[f32]) -> f32 {
+        let channels = noise.len().isqrt();
+        let variance = gain * noise.iter().step_by(channels + 1).sum::<f32>();
+        let of_mean = variance * self.mean.iter().map(|w| w * w).sum::<f32>();
+        LEAST_TOLD * of_mean.sqrt()
     }
 }
 
@@ -308,6 +332,7 @@ mod tests {
     use crate::sensing::Pattern;
     use crate::sensing::{Blocks, Dense, Fourier, Hadamard, Mask};
     use crate::sim::{self, Split};
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
     #[test]
     fn the_mean_is_read_from_any_patterns_that_see_it() {
@@ -433,5 +458,28 @@ mod tests {
         assert!(guessed);
         assert!((half / whole - 1.0).abs() < 1e-4, "{whole} {half}");
         assert_eq!(read(vec![flat, 8 + flat]), None);
+    }
+
+    #[test]
+    fn a_sensor_that_sees_nothing_is_as_bright_from_frame_to_frame() {
+        let prior = Prior::embedded().unwrap();
+        let model = Model::new(&prior, ErrorModel::Directions);
+        let sensor = sim::describe((64, 64), &prior.knots, 30.0, (1, 82), 1).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (nothing, pattern) = (RangeImage::empty(64, 64), &sensor.patterns[0]);
+        let sight = Sight::new(&model.rest, model.moments.as_deref(), pattern);
+        let mut frame = || {
+            let measurement = sim::measure(&sensor, 0, &nothing, 0.0, &mut rng);
+            let read = brightness(&measurement, pattern, &sight, &sensor.noise).unwrap();
+            let darkest = sight.darkest(measurement.gain, &sensor.noise);
+            (read, darkest)
+        };
+        let (mut last, darkest) = frame();
+        let mut brightest = 0.0f32;
+        for _ in 0..200 {
+            last = frame().0.after(last).at_least(darkest);
+            brightest = brightest.max(last.rms);
+        }
+        assert!(brightest < 1.25 * darkest, "{}", brightest / darkest);
     }
 }

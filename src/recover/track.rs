@@ -403,8 +403,8 @@ impl<C: Clock> Tracker<C> {
 
     /// How bright the frame is, and the frame at the return that the prior knows.
     ///
-    /// Its noise is kept from falling far below what the representation error puts on the readings, which changes nothing
-    /// but spares preparing systems that hardly differ.
+    /// Its noise is kept from falling far below what the representation error puts on the readings, and the frame from being darker
+    /// than its noise, which changes nothing but spares preparing systems that hardly differ.
     fn scaled(
         &mut self,
         measurement: &Measurement,
@@ -414,13 +414,15 @@ impl<C: Clock> Tracker<C> {
         let model = &self.model;
         let sight = self.sights[set]
             .get_or_insert_with(|| Sight::new(&model.rest, model.moments.as_deref(), pattern));
-        let energy = sight.energy;
-        let read = brightness(measurement, pattern, sight, &self.description.noise);
+        let (energy, noise) = (sight.energy, &self.description.noise);
+        let darkest = sight.darkest(measurement.gain, noise);
+        let read = brightness(measurement, pattern, sight, noise);
         let brightness = match (read, self.last_brightness) {
             (Some(read), Some(last)) => read.after(last),
             (Some(brightness), None) | (None, Some(brightness)) => brightness,
             (None, None) => return Err(MeasurementError::NoMean),
-        };
+        }
+        .at_least(darkest);
         let scaled = self.at_scale(measurement, self.model.scale(brightness), energy)?;
         Ok((brightness, scaled))
     }
