@@ -39,8 +39,8 @@ impl Fused {
         }
     }
 
-    /// The whitened system at a noise level, with the readings that are there; `None` where the noise is not
-    /// positive definite.
+    /// The whitened system at a noise level, with the readings that are there, and with no more rows than count where none is
+    /// missing; `None` where the noise is not positive definite.
     pub(super) fn whitened(
         &self,
         model: &Model,
@@ -50,9 +50,12 @@ impl Fused {
     ) -> Option<System> {
         let whitener = Whitener::new(&self.spread, noise, gain, missing)?;
         let mut system = self.system(model, whitener);
+        if !missing.is_empty() {
+            return Some(system); // it is of one frame, whose few iterations cost less than fewer rows
+        }
         let mut basis = system.shrink();
-        if let (Some(samples), []) = (&model.samples, missing) {
-            basis = system.compress(basis, samples); // not worth it for one frame
+        if let Some(samples) = &model.samples {
+            basis = system.compress(basis, samples);
         }
         system.basis = basis.map(|basis| {
             Images::rounded(0..basis.ncols(), basis.nrows(), |reading, values| {
