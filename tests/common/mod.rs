@@ -13,9 +13,13 @@ use std::sync::{Arc, LazyLock};
 pub(crate) static PRIOR: LazyLock<Arc<Prior>> =
     LazyLock::new(|| Arc::new(Prior::embedded().unwrap()));
 
+/// How long a sensor goes one way, s.
+const ONE_WAY_S: f32 = 8.0;
+
 const FAMILIES: [Family; 4] = [Family::Street, Family::Corridor, Family::Room, Family::Yard];
 
-/// A log of several interleaved sensors named `sensor 0` and so on, 30 Hz; the fourth loses readings.
+/// A log of several interleaved sensors named `sensor 0` and so on, 30 Hz; the fourth loses readings. They go to and fro, so
+/// that none leaves its scene.
 pub(crate) fn record(path: &Path, sensors: usize, frames: u64) {
     let rays = sim::rays(64, 64);
     let geometry = Geometry::centred(60.0, 45.0);
@@ -41,8 +45,10 @@ pub(crate) fn record(path: &Path, sensors: usize, frames: u64) {
         })
         .collect();
     for index in 0..frames {
+        let time = index as f32 / 30.0 % (2.0 * ONE_WAY_S);
+        let there = time.min(2.0 * ONE_WAY_S - time);
         for (s, (scene, stream)) in streams.iter_mut().enumerate() {
-            scene.cast(&rays, index as f32 / 30.0, 30.0, &mut truth);
+            scene.cast(&rays, there, 30.0, &mut truth);
             let stamp_ns = index * 33_333_333 + s as u64 * 1_000_000;
             stream.record(&truth, stamp_ns, &mut log).unwrap();
         }
