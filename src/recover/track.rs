@@ -34,6 +34,9 @@ const LEAST_NOISE: f32 = 0.003;
 const LESSON_EVERY: u64 = 4;
 /// Noise levels are rounded to powers of this.
 const GAIN_STEP: f32 = 1.25;
+/// Steps beside its own at which a system serves too: noise that is twice as much or half as much weighs readings a little
+/// differently, where whitening anew takes the time of many frames.
+const SERVES_STEPS: u32 = 3;
 
 /// A frame's solution.
 struct Solved {
@@ -591,11 +594,19 @@ impl<C: Clock> Tracker<C> {
     }
 
     fn system(&self, set: usize, gain: f32) -> Option<&System> {
-        let level = gain_level(gain);
-        self.systems
-            .iter()
-            .find(|(s, l, _)| (*s, *l) == (set, level))
-            .map(|(_, _, system)| system)
+        let at = self.serving(set, gain_level(gain))?;
+        self.systems.get(at).map(|(_, _, system)| system)
+    }
+
+    /// Where the system is that serves a pattern set at a noise level: of those near enough the nearest.
+    fn serving(&self, set: usize, level: i32) -> Option<usize> {
+        let systems = self.systems.iter().enumerate();
+        let of_set = systems.filter(|(_, (own, ..))| *own == set);
+        of_set
+            .map(|(at, (_, own, _))| (own.abs_diff(level), *own, at))
+            .filter(|(away, ..)| *away <= SERVES_STEPS)
+            .min()
+            .map(|(.., at)| at)
     }
 
     /// The second moments seen through a pattern set, from when they are first asked for, and themselves; `None` where the
@@ -613,14 +624,10 @@ impl<C: Clock> Tracker<C> {
         Some((self.linear[set].get_or_init(made), moments))
     }
 
-    /// Makes sure that a pattern set is fused, and whitened at a noise level; the longest unused makes room.
+    /// Makes sure that a pattern set is fused, and whitened at about a noise level; the longest unused makes room.
     fn ready(&mut self, set: usize, gain: f32) -> Result<(), MeasurementError> {
         let level = gain_level(gain);
-        if let Some(at) = self
-            .systems
-            .iter()
-            .position(|(s, l, _)| (*s, *l) == (set, level))
-        {
+        if let Some(at) = self.serving(set, level) {
             if let Some(used) = self.systems.remove(at) {
                 self.systems.push_back(used);
             }
@@ -684,4 +691,37 @@ pub(super) fn without_into(
         operator.apply(x, out, scratch);
     }
     out.iter_mut().zip(y).for_each(|(out, y)| *out = y - *out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Monotonic;
+    use crate::sim;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+    #[test]
+    fn frames_of_about_the_same_noise_share_a_system() {
+        let prior = Prior::embedded().unwrap();
+        let sensor = sim::describe((64, 64), &prior.knots, 30.0, (1, 41), 1).unwrap();
+        let settings = Settings::default();
+        let mut tracker =
+            Tracker::new(Arc::new(sensor), &prior, settings, Monotonic::default()).unwrap();
+        let mut truth = RangeImage::default();
+        sim::frame(sim::Split::HeldOut, 0, &sim::rays(64, 64), &mut truth);
+        let sensor = Arc::clone(tracker.description());
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let measurement = sim::measure(&sensor, 0, &truth, 0.1, &mut rng);
+        let mut systems_at = |louder: f32| {
+            let gain = louder * measurement.gain;
+            let measurement = Measurement {
+                gain,
+                ..measurement.clone()
+            };
+            tracker.estimate(&measurement).unwrap();
+            tracker.systems.len()
+        };
+        let counts = [1.0, 1.6, 0.7, 4.0, 3.0, 1.0].map(&mut systems_at);
+        assert_eq!(counts, [1, 1, 1, 2, 2, 2]);
+    }
 }
