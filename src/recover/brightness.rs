@@ -125,7 +125,7 @@ impl Sight {
         }
     }
 
-    /// rms return of the darkest frame that is told from noise of covariance αN₀, (J × J).
+    /// Least rms return that counts beside noise of covariance αN₀, (J × J): [`LEAST_TOLD`] times that of the mean return.
     pub(super) fn darkest(&self, gain: f32, noise: &[f32]) -> f32 {
         let channels = noise.len().isqrt();
         let variance = gain * noise.iter().step_by(channels + 1).sum::<f32>();

@@ -35,7 +35,8 @@ const LESSON_EVERY: u64 = 4;
 /// Noise levels are rounded to powers of this.
 const GAIN_STEP: f32 = 1.25;
 /// Steps beside its own at which a system serves too: noise that is twice as much or half as much weighs readings a little
-/// differently, where whitening anew takes the time of many frames.
+/// differently, where whitening anew takes the time of many frames. What a frame comes to depends in so far on those before, also on
+/// a track that starts anew.
 const SERVES_STEPS: u32 = 3;
 
 /// A frame's solution.
@@ -407,7 +408,7 @@ impl<C: Clock> Tracker<C> {
     /// How bright the frame is, and the frame at the return that the prior knows.
     ///
     /// Its noise is kept from falling far below what the representation error puts on the readings, and the frame from being darker
-    /// than its noise, which changes nothing but spares preparing systems that hardly differ.
+    /// than [`Sight::darkest`], which changes little but spares preparing systems that hardly differ.
     fn scaled(
         &mut self,
         measurement: &Measurement,
