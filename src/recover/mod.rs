@@ -37,6 +37,7 @@ mod start;
 mod track;
 mod unroll;
 mod variation;
+mod view;
 mod whiten;
 
 pub use crate::sensing::Data;

@@ -6,6 +6,7 @@ use super::error::TrackerError;
 use super::fingerprint::fingerprint;
 use super::rest::Rest;
 use super::unroll::Network;
+use super::view::Shared;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::sensing::SensorDescription;
 use crate::simd::{add_scaled, kernel};
@@ -33,7 +34,7 @@ pub enum ErrorModel {
 ///
 /// The unknowns are v = (u, c), both with prior N(0, I): c is scaled by Λ^½. Every column of the head and of E is an
 /// image of J·n values: patterns are applied to images, and rendering adds up images.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Model {
     pub(super) decoder: Decoder,
     /// its layers' weights, transposed
@@ -64,6 +65,8 @@ pub struct Model {
     pub(super) network: Option<Network>,
     /// tells models of priors apart
     pub(super) fingerprint: u64,
+    /// what pattern sets make of it, while trackers have them
+    pub(super) views: Shared,
 }
 
 impl Model {
@@ -219,6 +222,7 @@ impl Model {
             moments: None,
             network: None,
             fingerprint: 0,
+            views: Shared::default(),
         }
     }
 

@@ -1,15 +1,14 @@
 //! The synchronous entry: measurement in, frame and report out.
 
 use super::belief::{Belief, Posterior};
-use super::brightness::{Brightness, Sight, brightness};
+use super::brightness::{Brightness, brightness};
 use super::checkpoint::{Checkpoint, CheckpointError, Header};
 use super::deadline::{Deadline, Reserve};
 use super::error::{MeasurementError, TrackerError, check};
 use super::finish::{Finisher, Workspace};
-use super::fuse::{Fused, System};
+use super::fuse::System;
 use super::health::untrusted;
 use super::innovation::{Innovation, Lesson, rest_lesson};
-use super::linear::Linear;
 use super::method::Method;
 use super::model::Model;
 use super::pace::{Pace, TimeConstants};
@@ -17,27 +16,19 @@ use super::render::Renderer;
 use super::report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
 use super::solve::{Problem, Solution, StopReason};
 use super::start::{Chosen, Start, blended};
+use super::view::Views;
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
-use crate::prior::{Activations, Prior, SecondMoments};
-use crate::sensing::{Data, Operator, SensorDescription};
-use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use crate::prior::{Activations, Prior};
+use crate::sensing::{Operator, SensorDescription};
+use std::sync::Arc;
 
 mod unsigned;
 
-/// Systems kept ready at most, beyond one for each pattern set.
-const SPARE_SYSTEMS: usize = 8;
 /// Least noise of a reading, over the variance that the representation error puts on it.
 const LEAST_NOISE: f32 = 0.003;
 /// Frames of which one says how fast the state changes.
 const LESSON_EVERY: u64 = 4;
-/// Noise levels are rounded to powers of this.
-const GAIN_STEP: f32 = 1.25;
-/// Steps beside its own at which a system serves too: noise that is twice as much or half as much weighs readings a little
-/// differently, where whitening anew takes the time of many frames. What a frame comes to depends in so far on those before, also on
-/// a track that starts anew.
-const SERVES_STEPS: u32 = 3;
 
 /// A frame's solution.
 struct Solved {
@@ -75,21 +66,16 @@ pub struct Tracker<C> {
     model: Arc<Model>,
     settings: Settings,
     clock: C,
-    fused: Vec<Option<Fused>>,
-    linear: Vec<OnceLock<Linear>>,
-    systems: VecDeque<(usize, i32, System)>,
+    views: Views,
     last: Option<Last>,
     last_brightness: Option<Brightness>,
     /// e², variance of the track's errors over their usual one
     error_scale: f64,
     pace: Pace,
     reserve: Reserve,
-    sights: Vec<Option<Sight>>,
     renderer: Renderer,
     finisher: Arc<Finisher>,
     workspace: Workspace,
-    /// signs of readings of each pattern set that are sure, where they were asked for
-    sure: Vec<Option<Arc<[f32]>>>,
 }
 
 impl<C: Clock> Tracker<C> {
@@ -128,14 +114,7 @@ impl<C: Clock> Tracker<C> {
         let (shared, own) = (Arc::clone(&description), Arc::clone(&model));
         let finisher = Finisher::new(shared, own, &settings);
         Ok(Self {
-            fused: vec![None; description.patterns.len()],
-            linear: description
-                .patterns
-                .iter()
-                .map(|_| OnceLock::new())
-                .collect(),
-            sights: description.patterns.iter().map(|_| None).collect(),
-            sure: vec![None; description.patterns.len()],
+            views: Views::new(Arc::clone(&model), Arc::clone(&description), &settings),
             last_brightness: None,
             error_scale: 1.0,
             pace: first_pace(&settings),
@@ -147,7 +126,6 @@ impl<C: Clock> Tracker<C> {
             model,
             settings,
             clock,
-            systems: VecDeque::new(),
             last: None,
         })
     }
@@ -247,7 +225,7 @@ impl<C: Clock> Tracker<C> {
             let estimate = self.estimate_image(measurement, *brightness, arrived)?;
             return Ok(Estimate { signs, ..estimate });
         }
-        self.ready(measurement.pattern_set, measurement.gain)?;
+        let system = self.views.system(measurement)?;
         let prepared = self.clock.now_ns();
         let after_ms = self.settings.deadline_ms;
         let deadline = Deadline::new(&self.clock, arrived, after_ms, self.reserve);
@@ -259,7 +237,7 @@ impl<C: Clock> Tracker<C> {
             rest,
             unexplained,
             lessons,
-        } = self.solve(measurement, carried, &deadline)?;
+        } = self.solve(measurement, &system, carried, &deadline)?;
         let Chosen {
             start,
             solution,
@@ -267,7 +245,6 @@ impl<C: Clock> Tracker<C> {
             lost,
             ..
         } = chosen;
-        let set = measurement.pattern_set;
         let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
         let stamp_ns = measurement.stamp_ns;
         let posterior = solution.posterior.map(|p| p.of_scaled(error_scale));
@@ -316,7 +293,7 @@ impl<C: Clock> Tracker<C> {
                 rest,
                 error_scale: error_scale as f32,
                 draws,
-                seen: self.fused[set].as_ref().map_or(1.0, |fused| fused.seen),
+                seen: self.views.fused(measurement.pattern_set).seen,
             },
             scale,
             signs,
@@ -331,7 +308,7 @@ impl<C: Clock> Tracker<C> {
         started: u64,
     ) -> Result<Estimate, MeasurementError> {
         let principal = self.settings.method == Method::Principal;
-        let linear = principal.then(|| self.linear(measurement.pattern_set));
+        let linear = principal.then(|| self.views.linear(measurement.pattern_set));
         let source = match linear.flatten() {
             Some((linear, moments)) => {
                 let image = linear.image(moments, &self.description.noise, measurement);
@@ -384,10 +361,7 @@ impl<C: Clock> Tracker<C> {
         let signed = self.signed(measurement)?;
         let measurement = signed.as_ref().map_or(measurement, |(signed, _)| signed);
         let (brightness, measurement) = &self.scaled(measurement)?;
-        self.ready(measurement.pattern_set, measurement.gain)?;
-        let Some(system) = self.system(measurement.pattern_set, measurement.gain) else {
-            return Ok(None);
-        };
+        let system = self.views.system(measurement)?;
         let scale = self.model.scale(*brightness);
         let Some((rest, belief)) = self
             .carried(measurement, scale)
@@ -397,7 +371,7 @@ impl<C: Clock> Tracker<C> {
         };
         let pattern = &self.description.patterns[measurement.pattern_set];
         let readings = system.project(&without(pattern, &rest, &measurement.y));
-        let problem = Problem::new(&self.model, system, &readings, &belief);
+        let problem = Problem::new(&self.model, &system, &readings, &belief);
         Ok(problem.map(|p| {
             p.descend(code, self.settings.limits)
                 .with_outside(&readings)
@@ -410,14 +384,12 @@ impl<C: Clock> Tracker<C> {
     /// Its noise is kept from falling far below what the representation error puts on the readings, and the frame from being darker
     /// than [`Sight::darkest`], which changes little but spares preparing systems that hardly differ.
     fn scaled(
-        &mut self,
+        &self,
         measurement: &Measurement,
     ) -> Result<(Brightness, Measurement), MeasurementError> {
         let set = measurement.pattern_set;
         let pattern = &self.description.patterns[set];
-        let model = &self.model;
-        let sight = self.sights[set]
-            .get_or_insert_with(|| Sight::new(&model.rest, model.moments.as_deref(), pattern));
+        let sight = self.views.sight(set);
         let (energy, noise) = (sight.energy, &self.description.noise);
         let darkest = sight.darkest(measurement.gain, noise);
         let read = brightness(measurement, pattern, sight, noise);
@@ -481,18 +453,12 @@ impl<C: Clock> Tracker<C> {
     fn solve(
         &self,
         measurement: &Measurement,
+        system: &System,
         carried: Option<Vec<f32>>,
         deadline: &Deadline<'_>,
     ) -> Result<Solved, MeasurementError> {
         let degenerate = || MeasurementError::Degenerate {
             gain: measurement.gain,
-        };
-        let partial = self.partial_system(measurement)?;
-        let system = match &partial {
-            Some(system) => system,
-            None => self
-                .system(measurement.pattern_set, measurement.gain)
-                .ok_or_else(degenerate)?,
         };
         let pattern = &self.description.patterns[measurement.pattern_set];
         let whitened = system.whiten(&measurement.y);
@@ -511,7 +477,7 @@ impl<C: Clock> Tracker<C> {
             deadline,
         };
         let linear = || {
-            let (linear, moments) = self.linear(measurement.pattern_set)?;
+            let (linear, moments) = self.views.linear(measurement.pattern_set)?;
             linear.code(moments, &self.description.noise, measurement)
         };
         let before = warm.as_ref().map(|(_, belief, left)| (belief, left));
@@ -570,86 +536,6 @@ impl<C: Clock> Tracker<C> {
             rest_lesson(carried, left, elapsed_s / now.rest, self.error_scale),
         ))
     }
-
-    /// The system of a frame with missing readings, which is nobody else's.
-    fn partial_system(
-        &self,
-        measurement: &Measurement,
-    ) -> Result<Option<System>, MeasurementError> {
-        if measurement.missing.is_empty() {
-            return Ok(None);
-        }
-        let gain = rounded_gain(gain_level(measurement.gain));
-        let fused = self.fused[measurement.pattern_set].as_ref();
-        let system = fused.and_then(|f| {
-            f.whitened(
-                &self.model,
-                &self.description.noise,
-                gain,
-                &measurement.missing,
-            )
-        });
-        system.map(Some).ok_or(MeasurementError::Degenerate {
-            gain: measurement.gain,
-        })
-    }
-
-    fn system(&self, set: usize, gain: f32) -> Option<&System> {
-        let at = self.serving(set, gain_level(gain))?;
-        self.systems.get(at).map(|(_, _, system)| system)
-    }
-
-    /// Where the system is that serves a pattern set at a noise level: of those near enough the nearest.
-    fn serving(&self, set: usize, level: i32) -> Option<usize> {
-        let systems = self.systems.iter().enumerate();
-        let of_set = systems.filter(|(_, (own, ..))| *own == set);
-        of_set
-            .map(|(at, (_, own, _))| (own.abs_diff(level), *own, at))
-            .filter(|(away, ..)| *away <= SERVES_STEPS)
-            .min()
-            .map(|(.., at)| at)
-    }
-
-    /// The second moments seen through a pattern set, from when they are first asked for, and themselves; `None` where the
-    /// model has none.
-    fn linear(&self, set: usize) -> Option<(&Linear, &SecondMoments)> {
-        let moments = self.model.moments.as_deref()?;
-        let pattern = &self.description.patterns[set];
-        let made = || match (self.settings.method, self.description.data) {
-            (Method::Principal, Data::Linear) => {
-                Linear::correlated(moments, self.settings.directions, &self.model.rest, pattern)
-            }
-            (Method::Principal, _) => Linear::new(moments, self.settings.directions, pattern),
-            _ => Linear::new(moments, usize::MAX, pattern),
-        };
-        Some((self.linear[set].get_or_init(made), moments))
-    }
-
-    /// Makes sure that a pattern set is fused, and whitened at about a noise level; the longest unused makes room.
-    fn ready(&mut self, set: usize, gain: f32) -> Result<(), MeasurementError> {
-        let level = gain_level(gain);
-        if let Some(at) = self.serving(set, level) {
-            if let Some(used) = self.systems.remove(at) {
-                self.systems.push_back(used);
-            }
-            return Ok(());
-        }
-        let pattern = &self.description.patterns[set];
-        let fused = self.fused[set].get_or_insert_with(|| Fused::new(&self.model, pattern));
-        let system = fused
-            .whitened(
-                &self.model,
-                &self.description.noise,
-                rounded_gain(level),
-                &[],
-            )
-            .ok_or(MeasurementError::Degenerate { gain })?;
-        if self.systems.len() >= self.description.patterns.len() + SPARE_SYSTEMS {
-            self.systems.pop_front();
-        }
-        self.systems.push_back((set, level, system));
-        Ok(())
-    }
 }
 
 /// The time constants that a track starts with.
@@ -660,15 +546,6 @@ fn first_pace(settings: &Settings) -> Pace {
         error,
         rest: settings.rest_time_constant_s,
     })
-}
-
-/// The power of [`GAIN_STEP`] nearest to a gain.
-fn gain_level(gain: f32) -> i32 {
-    (gain.ln() / GAIN_STEP.ln()).round() as i32
-}
-
-fn rounded_gain(level: i32) -> f32 {
-    GAIN_STEP.powi(level)
 }
 
 /// y − (I_J⊗A) x, (J·m), of an image x, (J·n).
@@ -692,37 +569,4 @@ pub(super) fn without_into(
         operator.apply(x, out, scratch);
     }
     out.iter_mut().zip(y).for_each(|(out, y)| *out = y - *out);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Monotonic;
-    use crate::sim;
-    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-
-    #[test]
-    fn frames_of_about_the_same_noise_share_a_system() {
-        let prior = Prior::embedded().unwrap();
-        let sensor = sim::describe((64, 64), &prior.knots, 30.0, (1, 41), 1).unwrap();
-        let settings = Settings::default();
-        let mut tracker =
-            Tracker::new(Arc::new(sensor), &prior, settings, Monotonic::default()).unwrap();
-        let mut truth = RangeImage::default();
-        sim::frame(sim::Split::HeldOut, 0, &sim::rays(64, 64), &mut truth);
-        let sensor = Arc::clone(tracker.description());
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let measurement = sim::measure(&sensor, 0, &truth, 0.1, &mut rng);
-        let mut systems_at = |louder: f32| {
-            let gain = louder * measurement.gain;
-            let measurement = Measurement {
-                gain,
-                ..measurement.clone()
-            };
-            tracker.estimate(&measurement).unwrap();
-            tracker.systems.len()
-        };
-        let counts = [1.0, 1.6, 0.7, 4.0, 3.0, 1.0].map(&mut systems_at);
-        assert_eq!(counts, [1, 1, 1, 2, 2, 2]);
-    }
 }

@@ -4,15 +4,12 @@ use super::{Tracker, without};
 use crate::clock::Clock;
 use crate::frame::Measurement;
 use crate::recover::belief::Belief;
-use crate::recover::brightness::Sight;
 use crate::recover::error::MeasurementError;
 use crate::recover::expectation::expected;
-use crate::recover::fuse::System;
 use crate::recover::method::Method;
 use crate::recover::report::Signs;
-use crate::recover::signs::{Settled, Unsigned, loudness, settle_principal, signed, sure};
+use crate::recover::signs::{Settled, Unsigned, loudness, settle_principal, signed};
 use crate::sensing::Data;
-use std::sync::Arc;
 
 impl<C: Clock> Tracker<C> {
     /// The measurement with the signs that its magnitudes are found to have; `None` of linear readings.
@@ -24,8 +21,7 @@ impl<C: Clock> Tracker<C> {
             return Ok(None);
         }
         let set = measurement.pattern_set;
-        let pattern = &self.description.patterns[set];
-        let sure = Arc::clone(self.sure[set].get_or_insert_with(|| sure(pattern).into()));
+        let sure = self.views.sure(set).to_vec();
         if sure.iter().all(|sign| *sign != 0.0) {
             let signed = with_signs(measurement, &measurement.y, &sure);
             return Ok(Some(found(signed, vec![])));
@@ -35,7 +31,6 @@ impl<C: Clock> Tracker<C> {
             let y = self.signed_image(&rough, &sure);
             return Ok(Some(found(with_signs(measurement, &y, &sure), vec![])));
         }
-        self.ready(set, rough.gain)?;
         let settled = match self.signed_warm(measurement, &rough, &sure)? {
             Some(settled) => settled,
             None => self.signed_cold(measurement, &rough, &sure)?,
@@ -50,14 +45,10 @@ impl<C: Clock> Tracker<C> {
         measurement: &Measurement,
     ) -> Result<Measurement, MeasurementError> {
         let set = measurement.pattern_set;
-        let (model, pattern) = (&self.model, &self.description.patterns[set]);
-        let moments = model.moments.as_deref();
-        let sight =
-            self.sights[set].get_or_insert_with(|| Sight::new(&model.rest, moments, pattern));
-        let energy = sight.energy;
+        let energy = self.views.sight(set).energy;
         let scale = match self.last_brightness {
-            Some(last) => model.scale(last),
-            None => self.linear(set).map_or(1.0, |(linear, moments)| {
+            Some(last) => self.model.scale(last),
+            None => self.views.linear(set).map_or(1.0, |(linear, moments)| {
                 loudness(linear, moments, measurement, &self.description.noise).sqrt()
             }),
         };
@@ -81,10 +72,8 @@ impl<C: Clock> Tracker<C> {
         let (code, error) = belief.mean.split_at(k);
         let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
         let carried = self.carried_readings(measurement, scale);
-        let guess = match self.unsigned(rough, sure) {
-            Some(unsigned) => unsigned.explained(&code, error, carried.as_deref()),
-            None => return Ok(None),
-        };
+        let unsigned = self.unsigned(rough, sure);
+        let guess = unsigned.explained(&code, error, carried.as_deref());
         let from = Settled {
             y: guess,
             code,
@@ -108,7 +97,7 @@ impl<C: Clock> Tracker<C> {
         sure: &[f32],
     ) -> Result<Settled, MeasurementError> {
         let guesses = [
-            self.unsigned(rough, sure).and_then(|u| u.cold()),
+            self.unsigned(rough, sure).cold(),
             self.cold_guess(rough, sure),
         ];
         let (k, len) = (self.model.code_len(), self.model.state_len());
@@ -126,51 +115,43 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// How much brighter than usual the frame is by the signs of a guess, and the magnitudes at the return that the prior
-    /// knows, their pattern set ready.
+    /// knows.
     fn told(
-        &mut self,
+        &self,
         measurement: &Measurement,
         guess: &Settled,
         sure: &[f32],
     ) -> Result<(f32, Measurement), MeasurementError> {
         let (brightness, scaled) = self.scaled(&with_signs(measurement, &guess.y, sure))?;
-        self.ready(scaled.pattern_set, scaled.gain)?;
         let y = scaled.y.iter().map(|y| y.abs()).collect();
         Ok((self.model.scale(brightness), Measurement { y, ..scaled }))
     }
 
     /// The signs of a guess settled among magnitudes, at the return that the prior knows, that are whitened together.
     fn settled(
-        &self,
+        &mut self,
         magnitudes: &Measurement,
         guess: Settled,
         sure: &[f32],
         belief: impl Fn(f64) -> Belief,
         carried: Option<&[f32]>,
     ) -> Result<Settled, MeasurementError> {
-        let degenerate = || MeasurementError::Degenerate {
-            gain: magnitudes.gain,
-        };
-        let partial = self.partial_system(magnitudes)?;
-        let system: &System = match &partial {
-            Some(system) => system,
-            None => self
-                .system(magnitudes.pattern_set, magnitudes.gain)
-                .ok_or_else(degenerate)?,
-        };
+        let system = self.views.system(magnitudes)?;
         let from = Settled {
             y: signed(&magnitudes.y, &guess.y, sure),
             ..guess
         };
-        let unsigned = self.unsigned(magnitudes, sure).ok_or_else(degenerate)?;
-        unsigned
-            .settle(system, belief, carried, from)
-            .ok_or_else(degenerate)
+        let settled = self
+            .unsigned(magnitudes, sure)
+            .settle(&system, belief, carried, from);
+        settled.ok_or(MeasurementError::Degenerate {
+            gain: magnitudes.gain,
+        })
     }
 
     /// What is expected of the readings before any sign is chosen.
-    fn cold_guess(&mut self, rough: &Measurement, sure: &[f32]) -> Option<Settled> {
-        let (linear, moments) = self.linear(rough.pattern_set)?;
+    fn cold_guess(&self, rough: &Measurement, sure: &[f32]) -> Option<Settled> {
+        let (linear, moments) = self.views.linear(rough.pattern_set)?;
         let channels = self.description.channels();
         let noise: Vec<f32> = self
             .description
@@ -192,19 +173,15 @@ impl<C: Clock> Tracker<C> {
         })
     }
 
-    fn unsigned<'a>(
-        &'a self,
-        measurement: &'a Measurement,
-        sure: &'a [f32],
-    ) -> Option<Unsigned<'a>> {
-        Some(Unsigned {
+    fn unsigned<'a>(&'a self, measurement: &'a Measurement, sure: &'a [f32]) -> Unsigned<'a> {
+        Unsigned {
             model: &self.model,
             settings: &self.settings,
-            fused: self.fused[measurement.pattern_set].as_ref()?,
+            fused: self.views.fused(measurement.pattern_set),
             noise: &self.description.noise,
             sure,
             measurement,
-        })
+        }
     }
 
     /// What the rest of the frame before reads, (J·m), at a scale of this frame.
@@ -217,11 +194,11 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// For methods without a code: from principal directions, where the method has them, or from a flat image.
-    fn signed_image(&mut self, rough: &Measurement, sure: &[f32]) -> Vec<f32> {
+    fn signed_image(&self, rough: &Measurement, sure: &[f32]) -> Vec<f32> {
         let set = rough.pattern_set;
         let pattern = &self.description.patterns[set];
         let principal = self.settings.method == Method::Principal;
-        match principal.then(|| self.linear(set)).flatten() {
+        match principal.then(|| self.views.linear(set)).flatten() {
             Some((linear, moments)) => {
                 settle_principal(linear, moments, &self.description.noise, rough, sure)
             }

@@ -1,0 +1,326 @@
+//! What pattern sets make of a model: found once, for all sensors that show the same patterns.
+
+use super::brightness::Sight;
+use super::error::MeasurementError;
+use super::fuse::{Fused, System};
+use super::linear::Linear;
+use super::method::Method;
+use super::model::Model;
+use super::report::Settings;
+use super::signs::sure;
+use crate::frame::Measurement;
+use crate::prior::SecondMoments;
+use crate::sensing::{Data, Pattern, SensorDescription};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+/// Systems that a sensor keeps ready at most, beyond one for each pattern set.
+const SPARE_SYSTEMS: usize = 8;
+/// Noise levels are rounded to powers of this.
+const GAIN_STEP: f32 = 1.25;
+/// Steps beside its own at which a system serves too: noise that is twice as much or half as much weighs readings a little
+/// differently, where whitening anew takes the time of many frames. What a frame comes to depends in so far on those before, also on
+/// a track that starts anew.
+const SERVES_STEPS: u32 = 3;
+
+/// What one pattern set makes of a model, each part from when it is first asked for.
+#[derive(Debug)]
+struct View {
+    /// of a sensor that shows it
+    description: Arc<SensorDescription>,
+    set: usize,
+    lens: Lens,
+    fused: OnceLock<Fused>,
+    linear: OnceLock<Linear>,
+    sight: OnceLock<Sight>,
+    sure: OnceLock<Vec<f32>>,
+    systems: Mutex<Vec<Arc<Whitened>>>,
+}
+
+/// What of the second moments is seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Lens {
+    directions: usize,
+    /// whether what they leave over is correlated from pixel to pixel
+    correlated: bool,
+}
+
+/// A system while any sensor keeps it, or before one does.
+#[derive(Debug)]
+struct Whitened {
+    /// N₀, (J × J)
+    noise: Vec<f32>,
+    level: i32,
+    system: Mutex<Weak<System>>,
+}
+
+/// The views of a model that sensors have.
+#[derive(Debug, Default)]
+pub(super) struct Shared(Mutex<Vec<Weak<View>>>);
+
+/// A sensor's views, and the systems that it keeps ready.
+#[derive(Debug)]
+pub(super) struct Views {
+    model: Arc<Model>,
+    description: Arc<SensorDescription>,
+    views: Vec<Arc<View>>,
+    /// the longest unused first: pattern set, noise level, system
+    systems: VecDeque<(usize, i32, Arc<System>)>,
+}
+
+impl Views {
+    pub(super) fn new(
+        model: Arc<Model>,
+        description: Arc<SensorDescription>,
+        settings: &Settings,
+    ) -> Self {
+        let lens = Lens::new(settings, description.data);
+        let sets = 0..description.patterns.len();
+        let view = |set| model.views.get(&description, set, lens);
+        Self {
+            views: sets.map(view).collect(),
+            systems: VecDeque::new(),
+            model,
+            description,
+        }
+    }
+
+    pub(super) fn fused(&self, set: usize) -> &Fused {
+        self.views[set].fused(&self.model)
+    }
+
+    pub(super) fn sight(&self, set: usize) -> &Sight {
+        let view = &self.views[set];
+        let moments = self.model.moments.as_deref();
+        let made = || Sight::new(&self.model.rest, moments, view.pattern());
+        view.sight.get_or_init(made)
+    }
+
+    /// See [`sure`].
+    pub(super) fn sure(&self, set: usize) -> &[f32] {
+        let view = &self.views[set];
+        view.sure.get_or_init(|| sure(view.pattern()))
+    }
+
+    /// The second moments seen through a pattern set, and themselves; `None` where the model has none.
+    pub(super) fn linear(&self, set: usize) -> Option<(&Linear, &SecondMoments)> {
+        let moments = self.model.moments.as_deref()?;
+        let view = &self.views[set];
+        let made = || view.lens.linear(&self.model, moments, view.pattern());
+        Some((view.linear.get_or_init(made), moments))
+    }
+
+    /// The system of a measurement at the return that the prior knows: kept, and serving about its noise level, or, where
+    /// readings are missing, of this frame alone.
+    pub(super) fn system(
+        &mut self,
+        measurement: &Measurement,
+    ) -> Result<Arc<System>, MeasurementError> {
+        let gain = measurement.gain;
+        let (set, level) = (measurement.pattern_set, gain_level(gain));
+        let system = if measurement.missing.is_empty() {
+            self.kept(set, level)
+        } else {
+            let missing = &measurement.missing;
+            let (fused, noise) = (self.fused(set), &self.description.noise);
+            let system = fused.whitened(&self.model, noise, rounded_gain(level), missing);
+            system.map(Arc::new)
+        };
+        system.ok_or(MeasurementError::Degenerate { gain })
+    }
+
+    /// The system that serves a pattern set at a noise level, from now on the last one used; the longest unused makes room.
+    fn kept(&mut self, set: usize, level: i32) -> Option<Arc<System>> {
+        let serving = self.serving(set, level);
+        let used = match serving.and_then(|at| self.systems.remove(at)) {
+            Some(kept) => kept,
+            None => {
+                let (view, noise) = (&self.views[set], &self.description.noise);
+                let system = view.system(&self.model, noise, level)?;
+                if self.systems.len() >= self.views.len() + SPARE_SYSTEMS {
+                    self.systems.pop_front();
+                }
+                (set, level, system)
+            }
+        };
+        let system = Arc::clone(&used.2);
+        self.systems.push_back(used);
+        Some(system)
+    }
+
+    /// Where the system is that serves a pattern set at a noise level: of those near enough the nearest.
+    fn serving(&self, set: usize, level: i32) -> Option<usize> {
+        let systems = self.systems.iter().enumerate();
+        let of_set = systems.filter(|(_, (own, ..))| *own == set);
+        of_set
+            .map(|(at, (_, own, _))| (own.abs_diff(level), *own, at))
+            .filter(|(away, ..)| *away <= SERVES_STEPS)
+            .min()
+            .map(|(.., at)| at)
+    }
+}
+
+impl Shared {
+    /// The view that a sensor of a description has through one of its pattern sets: another sensor's, where there is one.
+    fn get(&self, description: &Arc<SensorDescription>, set: usize, lens: Lens) -> Arc<View> {
+        let mut views = lock(&self.0);
+        views.retain(|view| view.strong_count() > 0);
+        let pattern = &description.patterns[set];
+        let mut known = views.iter().filter_map(Weak::upgrade);
+        let same = known.find(|view| view.lens == lens && view.pattern() == pattern);
+        same.unwrap_or_else(|| {
+            let view = Arc::new(View {
+                description: Arc::clone(description),
+                set,
+                lens,
+                fused: OnceLock::new(),
+                linear: OnceLock::new(),
+                sight: OnceLock::new(),
+                sure: OnceLock::new(),
+                systems: Mutex::default(),
+            });
+            views.push(Arc::downgrade(&view));
+            view
+        })
+    }
+}
+
+impl View {
+    fn pattern(&self) -> &Pattern {
+        &self.description.patterns[self.set]
+    }
+
+    fn fused(&self, model: &Model) -> &Fused {
+        self.fused.get_or_init(|| Fused::new(model, self.pattern()))
+    }
+
+    /// The system at a noise level, another sensor's where one keeps it; `None` where noise is not positive definite.
+    fn system(&self, model: &Model, noise: &[f32], level: i32) -> Option<Arc<System>> {
+        let whitened = self.whitened(noise, level);
+        let mut kept = lock(&whitened.system);
+        if let Some(system) = kept.upgrade() {
+            return Some(system);
+        }
+        let fused = self.fused(model);
+        let system = fused.whitened(model, noise, rounded_gain(level), &[])?;
+        let system = Arc::new(system);
+        *kept = Arc::downgrade(&system);
+        Some(system)
+    }
+
+    /// Where the system at a noise level is, or is being made.
+    fn whitened(&self, noise: &[f32], level: i32) -> Arc<Whitened> {
+        let mut systems = lock(&self.systems);
+        systems.retain(|w| Arc::strong_count(w) > 1 || lock(&w.system).strong_count() > 0);
+        let known = systems
+            .iter()
+            .find(|w| w.level == level && w.noise == noise);
+        known.cloned().unwrap_or_else(|| {
+            let whitened = Arc::new(Whitened {
+                noise: noise.to_vec(),
+                level,
+                system: Mutex::default(),
+            });
+            systems.push(Arc::clone(&whitened));
+            whitened
+        })
+    }
+}
+
+impl Lens {
+    fn new(settings: &Settings, data: Data) -> Self {
+        let principal = settings.method == Method::Principal;
+        Self {
+            directions: if principal {
+                settings.directions
+            } else {
+                usize::MAX
+            },
+            correlated: principal && data == Data::Linear,
+        }
+    }
+
+    fn linear(self, model: &Model, moments: &SecondMoments, pattern: &Pattern) -> Linear {
+        if self.correlated {
+            Linear::correlated(moments, self.directions, &model.rest, pattern)
+        } else {
+            Linear::new(moments, self.directions, pattern)
+        }
+    }
+}
+
+/// Whoever panicked while holding it left it whole: nothing is changed in it before it is made.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The power of [`GAIN_STEP`] nearest to a gain.
+fn gain_level(gain: f32) -> i32 {
+    (gain.ln() / GAIN_STEP.ln()).round() as i32
+}
+
+fn rounded_gain(level: i32) -> f32 {
+    GAIN_STEP.powi(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prior::Prior;
+    use crate::recover::ErrorModel;
+    use crate::sim;
+
+    fn sensor(prior: &Prior, seed: u64) -> Arc<SensorDescription> {
+        Arc::new(sim::describe((64, 64), &prior.knots, 30.0, (1, 41), seed).unwrap())
+    }
+
+    fn at(gain: f32) -> Measurement {
+        Measurement {
+            gain,
+            y: vec![0.0; 4 * 41],
+            ..Measurement::default()
+        }
+    }
+
+    #[test]
+    fn frames_of_about_the_same_noise_share_a_system() {
+        let prior = Prior::embedded().unwrap();
+        let model = Arc::new(Model::new(&prior, ErrorModel::Directions));
+        let mut views = Views::new(model, sensor(&prior, 1), &Settings::default());
+        let mut systems_at = |gain: f32| {
+            views.system(&at(gain)).unwrap();
+            views.systems.len()
+        };
+        let counts = [1.0, 1.6, 0.7, 4.0, 3.0, 1.0].map(&mut systems_at);
+        assert_eq!(counts, [1, 1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn sensors_of_the_same_patterns_share_what_is_made_of_them() {
+        let prior = Prior::embedded().unwrap();
+        let model = Arc::new(Model::new(&prior, ErrorModel::Directions));
+        let of = |seed| {
+            Views::new(
+                Arc::clone(&model),
+                sensor(&prior, seed),
+                &Settings::default(),
+            )
+        };
+        let (mut one, mut same, mut other) = (of(1), of(1), of(2));
+        assert!(std::ptr::eq(one.sight(0), same.sight(0)));
+        assert!(!std::ptr::eq(one.sight(0), other.sight(0)));
+        let mut systems =
+            [&mut one, &mut same, &mut other].map(|views| views.system(&at(1.0)).unwrap());
+        assert!(Arc::ptr_eq(&systems[0], &systems[1]));
+        assert!(!Arc::ptr_eq(&systems[0], &systems[2]));
+        systems[1] = same.system(&at(9.0)).unwrap();
+        assert!(!Arc::ptr_eq(&systems[0], &systems[1]));
+        let view = Arc::downgrade(&one.views[0]);
+        drop(one);
+        assert!(view.upgrade().is_some());
+        drop((same, systems));
+        assert!(view.upgrade().is_none(), "kept by nobody");
+        drop(of(3));
+        assert_eq!(lock(&model.views.0).len(), 2, "of 2 and 3");
+    }
+}
