@@ -11,11 +11,11 @@ use faer::{Accum, Mat, MatRef, Par};
 const LOST: f32 = 0.002;
 
 /// An orthonormal basis, (rows × any), of what whitened readings `head`·φ + `error`·c, (rows), show: first of all that c
-/// can do, (q) columns, then of φ until only [`LOST`] of its variance is left, where `features` are samples of φ about their
-/// mean over the root of their number, (H × samples).
+/// can do, (q) columns, then of φ until only [`LOST`] of its variance is left, where `features`, (H × any), are a factor of
+/// φ's covariance.
 ///
-/// By a Cholesky factorisation of the covariance with pivots, largest first, which stops early (Harbrecht, Peters &
-/// Schneider 2012, "On the low-rank approximation by the pivoted Cholesky decomposition").
+/// By a Cholesky factorisation with pivots, largest first, which stops early (Harbrecht, Peters & Schneider 2012, "On the
+/// low-rank approximation by the pivoted Cholesky decomposition"), of the inner products of what the factor's columns show.
 pub(super) fn directions(
     head: MatRef<'_, f32>,
     error: MatRef<'_, f32>,
@@ -23,42 +23,35 @@ pub(super) fn directions(
 ) -> Mat<f32> {
     let (rows, errors) = (head.nrows(), error.ncols());
     let of_errors = error.qr().compute_thin_Q();
-    let mut seen: Mat<f32> = Mat::zeros(features.ncols(), rows); // transposed: a reading's samples are a column
-    let (all, none) = (Accum::Replace, Accum::Add);
+    let mut seen = head * features;
+    let along = of_errors.transpose() * &seen;
     matmul(
         seen.as_mut(),
-        all,
-        features.transpose(),
-        head.transpose(),
-        1.0,
-        Par::Seq,
-    );
-    let along = &seen * &of_errors;
-    matmul(
-        seen.as_mut(),
-        none,
+        Accum::Add,
+        of_errors.as_ref(),
         along.as_ref(),
-        of_errors.transpose(),
         -1.0,
         Par::Seq,
     );
-    let of_features = pivoted(symmetric_product(seen.as_ref()), LOST * rows as f32);
-    let of_features = of_features.qr().compute_thin_Q();
-    let mut basis = Mat::zeros(rows, errors + of_features.ncols());
-    basis.as_mut().subcols_mut(0, errors).copy_from(of_errors);
-    basis
-        .as_mut()
-        .subcols_mut(errors, of_features.ncols())
-        .copy_from(of_features);
+    let noise = rows.min(head.ncols() + errors) as f32; // in all directions that readings show
+    let pivots = pivots(symmetric_product(seen.as_ref()), LOST * noise);
+    let mut basis = Mat::zeros(rows, errors + pivots.len());
+    let (mut first, mut last) = basis.as_mut().split_at_col_mut(errors);
+    first.copy_from(of_errors);
+    for (column, &pivot) in pivots.iter().enumerate() {
+        last.as_mut().col_mut(column).copy_from(seen.col(pivot));
+    }
+    let of_features = last.qr().compute_thin_Q();
+    last.copy_from(of_features);
     basis
 }
 
-/// L, (rows × rank), with L Lᵀ near a positive semidefinite matrix: the trace of what it leaves over is at most `tolerance`.
-fn pivoted(matrix: Mat<f64>, tolerance: f32) -> Mat<f32> {
-    let rows = matrix.nrows();
-    let mut left: Vec<f64> = (0..rows).map(|i| matrix[(i, i)]).collect();
-    let mut columns: Vec<Vec<f32>> = vec![];
-    while columns.len() < rows && left.iter().sum::<f64>() > f64::from(tolerance) {
+/// Rows, or columns, of a positive semidefinite matrix that nearly all the others follow from: the trace of what they leave
+/// over is at most `tolerance`.
+fn pivots(matrix: Mat<f64>, tolerance: f32) -> Vec<usize> {
+    let mut left: Vec<f64> = (0..matrix.nrows()).map(|i| matrix[(i, i)]).collect();
+    let (mut pivots, mut columns): (Vec<usize>, Vec<Vec<f32>>) = (vec![], vec![]);
+    while pivots.len() < left.len() && left.iter().sum::<f64>() > f64::from(tolerance) {
         let largest = left.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         let Some((pivot, &size)) = largest.filter(|(_, size)| **size > 0.0) else {
             break;
@@ -76,9 +69,10 @@ fn pivoted(matrix: Mat<f64>, tolerance: f32) -> Mat<f32> {
             *left = (*left - f64::from(*column).powi(2)).max(0.0);
         }
         left[pivot] = 0.0;
+        pivots.push(pivot);
         columns.push(column);
     }
-    Mat::from_fn(rows, columns.len(), |r, c| columns[c][r])
+    pivots
 }
 
 #[cfg(test)]

@@ -53,10 +53,8 @@ impl Fused {
         if !missing.is_empty() {
             return Some(system); // it is of one frame, whose few iterations cost less than fewer rows
         }
-        let mut basis = system.shrink();
-        if let Some(samples) = &model.samples {
-            basis = system.compress(basis, samples);
-        }
+        let compressed = model.features.as_ref().and_then(|f| system.compress(f));
+        let basis = compressed.or_else(|| system.shrink());
         system.basis = basis.map(|basis| {
             Images::rounded(0..basis.ncols(), basis.nrows(), |reading, values| {
                 let row = values.iter_mut().zip(basis.row(reading).iter());
@@ -179,23 +177,19 @@ impl System {
         Some(qr.compute_thin_Q())
     }
 
-    /// Keeps the directions only in which the model's images differ, see [`directions`]: of a basis, the basis of what is
-    /// left.
-    fn compress(&mut self, basis: Option<Mat<f32>>, samples: &Mat<f32>) -> Option<Mat<f32>> {
+    /// Keeps the directions only in which the model's images differ, see [`directions`], where those are fewer: their basis.
+    fn compress(&mut self, features: &Mat<f32>) -> Option<Mat<f32>> {
         let errors = self.matrix.ncols() - self.features;
         if self.matrix.nrows() <= errors {
-            return basis; // what c can do takes every direction
+            return None; // what c can do takes every direction
         }
-        let kept = directions(self.head(), self.error(), samples.as_ref());
+        let kept = directions(self.head(), self.error(), features.as_ref());
         if kept.ncols() * 10 > self.matrix.nrows() * 9 {
-            return basis;
+            return None;
         }
         self.error_rows = errors;
         self.matrix = kept.transpose() * &self.matrix;
-        Some(match basis {
-            Some(basis) => basis * kept,
-            None => kept,
-        })
+        Some(kept)
     }
 
     /// The columns of the head, (rows × H).

@@ -39,8 +39,8 @@ pub struct Model {
     pub(super) decoder: Decoder,
     /// its layers' weights, transposed
     turned: Vec<Matrix>,
-    /// samples of φ about their mean over the root of their number, (H × samples), where codes have a distribution
-    pub(super) samples: Option<Mat<f32>>,
+    /// a factor F of φ's covariance F Fᵀ, (H × any), where codes have a distribution
+    pub(super) features: Option<Mat<f32>>,
     /// images of the H features
     pub(super) head: Columns,
     /// E·Λ^½, q images
@@ -113,7 +113,7 @@ impl Model {
             .whitened_layers(&prior.code.mean, &prior.code.factor);
         let generator = Self::generator(&prior.decoder.head, layers, whitened);
         let mut model = Self {
-            samples: Some(generator.sampled()),
+            features: Some(generator.feature_factor()),
             mean_error: prior.error.mean.clone(),
             rms_return: prior.rms_return,
             moments: Some(Arc::clone(&prior.moments)),
@@ -152,8 +152,8 @@ impl Model {
         Ok(())
     }
 
-    /// [`Model::samples`]: of random codes, the same ones always.
-    fn sampled(&self) -> Mat<f32> {
+    /// [`Model::features`]: of random codes, the same ones always; no wider than high.
+    fn feature_factor(&self) -> Mat<f32> {
         let mut at = Activations::default();
         let mut normal = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(0));
         let mut samples = Mat::zeros(self.feature_len(), SAMPLES);
@@ -168,7 +168,10 @@ impl Model {
             add_scaled(-1.0, &mean, samples.col_as_slice_mut(s));
         }
         samples *= faer::Scale((SAMPLES as f32).sqrt().recip());
-        samples
+        if SAMPLES <= self.feature_len() {
+            return samples;
+        }
+        samples.transpose().qr().thin_R().transpose().to_owned()
     }
 
     /// A generator without error and without statistics: the theory's setting.
@@ -209,7 +212,7 @@ impl Model {
                 .map(|layer| layer.weight.transposed())
                 .collect(),
             decoder: Decoder { layers, head: kind }, // its weights live in the columns
-            samples: None,
+            features: None,
             head: columns,
             error: Columns::new(0, outputs, |_, _| ()),
             mean_error: vec![0.0; outputs],

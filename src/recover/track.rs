@@ -114,7 +114,7 @@ impl<C: Clock> Tracker<C> {
         let (shared, own) = (Arc::clone(&description), Arc::clone(&model));
         let finisher = Finisher::new(shared, own, &settings);
         Ok(Self {
-            views: Views::new(Arc::clone(&model), Arc::clone(&description), &settings),
+            views: Views::new(Arc::clone(&model), &description, &settings),
             last_brightness: None,
             error_scale: 1.0,
             pace: first_pace(&settings),

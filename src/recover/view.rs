@@ -48,7 +48,7 @@ struct Lens {
 /// A system while any sensor keeps it, or before one does.
 #[derive(Debug)]
 struct Whitened {
-    /// N₀, (J × J)
+    /// N₀ over the first channel's variance, (J × J)
     noise: Vec<f32>,
     level: i32,
     system: Mutex<Weak<System>>,
@@ -62,8 +62,11 @@ pub(super) struct Shared(Mutex<Vec<Weak<View>>>);
 #[derive(Debug)]
 pub(super) struct Views {
     model: Arc<Model>,
-    description: Arc<SensorDescription>,
     views: Vec<Arc<View>>,
+    /// N₀ over the first channel's variance, (J × J), so that sensors share systems whatever their unit
+    noise: Vec<f32>,
+    /// that variance
+    variance: f32,
     /// the longest unused first: pattern set, noise level, system
     systems: VecDeque<(usize, i32, Arc<System>)>,
 }
@@ -71,17 +74,19 @@ pub(super) struct Views {
 impl Views {
     pub(super) fn new(
         model: Arc<Model>,
-        description: Arc<SensorDescription>,
+        description: &Arc<SensorDescription>,
         settings: &Settings,
     ) -> Self {
         let lens = Lens::new(settings, description.data);
         let sets = 0..description.patterns.len();
-        let view = |set| model.views.get(&description, set, lens);
+        let view = |set| model.views.get(description, set, lens);
+        let variance = description.noise[0];
         Self {
             views: sets.map(view).collect(),
+            noise: description.noise.iter().map(|v| v / variance).collect(),
+            variance,
             systems: VecDeque::new(),
             model,
-            description,
         }
     }
 
@@ -117,13 +122,13 @@ impl Views {
         measurement: &Measurement,
     ) -> Result<Arc<System>, MeasurementError> {
         let gain = measurement.gain;
-        let (set, level) = (measurement.pattern_set, gain_level(gain));
+        let (set, level) = (measurement.pattern_set, gain_level(gain * self.variance));
         let system = if measurement.missing.is_empty() {
             self.kept(set, level)
         } else {
             let missing = &measurement.missing;
-            let (fused, noise) = (self.fused(set), &self.description.noise);
-            let system = fused.whitened(&self.model, noise, rounded_gain(level), missing);
+            let (fused, gain) = (self.fused(set), rounded_gain(level));
+            let system = fused.whitened(&self.model, &self.noise, gain, missing);
             system.map(Arc::new)
         };
         system.ok_or(MeasurementError::Degenerate { gain })
@@ -135,8 +140,8 @@ impl Views {
         let used = match serving.and_then(|at| self.systems.remove(at)) {
             Some(kept) => kept,
             None => {
-                let (view, noise) = (&self.views[set], &self.description.noise);
-                let system = view.system(&self.model, noise, level)?;
+                let level = self.nearest_level(level);
+                let system = self.views[set].system(&self.model, &self.noise, level)?;
                 if self.systems.len() >= self.views.len() + SPARE_SYSTEMS {
                     self.systems.pop_front();
                 }
@@ -152,11 +157,16 @@ impl Views {
     fn serving(&self, set: usize, level: i32) -> Option<usize> {
         let systems = self.systems.iter().enumerate();
         let of_set = systems.filter(|(_, (own, ..))| *own == set);
-        of_set
-            .map(|(at, (_, own, _))| (own.abs_diff(level), *own, at))
-            .filter(|(away, ..)| *away <= SERVES_STEPS)
-            .min()
-            .map(|(.., at)| at)
+        let near = of_set.filter_map(|(at, (_, own, _))| Some((serves(*own, level)?, at)));
+        near.min().map(|(_, at)| at)
+    }
+
+    /// The level that a system is made at to serve a noise level: one that serves it of the systems of other pattern sets, so that
+    /// sets are mostly seen at one level, or itself.
+    fn nearest_level(&self, level: i32) -> i32 {
+        let levels = self.systems.iter();
+        let near = levels.filter_map(|(_, own, _)| serves(*own, level));
+        near.min().map_or(level, |(_, own)| own)
     }
 }
 
@@ -254,6 +264,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How far a system's level is from one that it serves, and itself.
+fn serves(own: i32, level: i32) -> Option<(u32, i32)> {
+    Some((own.abs_diff(level), own)).filter(|(away, _)| *away <= SERVES_STEPS)
+}
+
 /// The power of [`GAIN_STEP`] nearest to a gain.
 fn gain_level(gain: f32) -> i32 {
     (gain.ln() / GAIN_STEP.ln()).round() as i32
@@ -286,7 +301,7 @@ mod tests {
     fn frames_of_about_the_same_noise_share_a_system() {
         let prior = Prior::embedded().unwrap();
         let model = Arc::new(Model::new(&prior, ErrorModel::Directions));
-        let mut views = Views::new(model, sensor(&prior, 1), &Settings::default());
+        let mut views = Views::new(model, &sensor(&prior, 1), &Settings::default());
         let mut systems_at = |gain: f32| {
             views.system(&at(gain)).unwrap();
             views.systems.len()
@@ -302,7 +317,7 @@ mod tests {
         let of = |seed| {
             Views::new(
                 Arc::clone(&model),
-                sensor(&prior, seed),
+                &sensor(&prior, seed),
                 &Settings::default(),
             )
         };
