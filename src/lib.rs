@@ -56,6 +56,7 @@ pub mod frame;
 pub mod journal;
 pub mod metrics;
 pub mod pipeline;
+pub mod pool;
 pub mod prior;
 pub mod recover;
 pub mod report;

@@ -5,18 +5,21 @@
 use std::path::{Path, PathBuf};
 
 /// Each room, its floor, and the rooms beside it or below that it may know; floors 3 and 4 know everything below them.
-const ROOMS: [(&str, u8, &[&str]); 20] = [
+const ROOMS: [(&str, u8, &[&str]); 21] = [
     ("clock", 0, &[]),
     ("frame", 0, &[]),
+    ("pool", 0, &[]),
     ("simd", 0, &[]),
     ("sensing", 1, &["clock", "frame", "simd"]),
-    ("prior", 1, &["clock", "frame", "simd"]),
+    ("prior", 1, &["clock", "frame", "pool", "simd"]),
     ("metrics", 1, &["clock", "frame", "simd"]),
     ("wire", 1, &["clock", "frame", "simd"]),
     (
         "recover",
         2,
-        &["clock", "frame", "simd", "sensing", "prior", "metrics"],
+        &[
+            "clock", "frame", "pool", "simd", "sensing", "prior", "metrics",
+        ],
     ),
     ("sim", 2, &["clock", "frame", "sensing", "metrics"]),
     ("dataset", 2, &["clock", "frame", "metrics"]),

@@ -79,10 +79,14 @@ impl Parts {
         let first = alone.recover(0..LEAD_IN)?;
         let count = || allocations.map(|count| count());
         let warm = alone.measurements(LEAD_IN..LEAD_IN + FRAMES.0)?;
-        let mut reports = Vec::with_capacity(warm.len());
+        let k = model.code_len();
+        let mut codes = Vec::with_capacity(warm.len() * k);
+        let mut solve_ns = Vec::with_capacity(warm.len());
         let before = count();
         for measurement in &warm {
-            reports.push(alone.tracker.recover(measurement, &mut alone.image)?);
+            let report = alone.tracker.recover(measurement, &mut alone.image)?;
+            codes.extend_from_slice(&report.code);
+            solve_ns.push(report.timing.solve_ns);
         }
         let allocated = count().zip(before).map(|(after, before)| after - before);
         let next = LEAD_IN + FRAMES.0;
@@ -93,14 +97,15 @@ impl Parts {
             alone.tracker.forget();
             cold.extend(alone.recover(frame..frame + 1)?);
         }
-        let solve = |reports: &[Report]| {
-            let spread = Spread::of(reports.iter().map(|r| r.timing.solve_ns as f64 * 1e-3));
+        let solve = |solve_ns: &[u64]| {
+            let spread = Spread::of(solve_ns.iter().map(|&ns| ns as f64 * 1e-3));
             spread.ok_or(BenchError::Empty { found: "no frame" })
         };
-        let codes: Vec<&[f32]> = reports.iter().map(|r| &*r.code).collect();
+        let cold_ns: Vec<u64> = cold.iter().map(|r| r.timing.solve_ns).collect();
+        let codes: Vec<&[f32]> = codes.chunks_exact(k).collect();
         let stream_bytes = model.image_bytes();
-        let rendered = codes.iter().filter(|code| !code.is_empty());
-        let rendered: Vec<usize> = rendered.map(|code| model.rendered_bytes(code)).collect();
+        let rendered = codes.iter().map(|code| model.rendered_bytes(code));
+        let rendered: Vec<usize> = rendered.collect();
         let rendered_bytes = rendered.iter().sum::<usize>() / rendered.len().max(1);
         let floor = Floor::measure(&alone, model, &codes, &clock);
         let (stream_us, stream_rendered_us) = stream(stream_bytes, rendered_bytes, &clock);
@@ -113,10 +118,10 @@ impl Parts {
             stream_bytes,
             rendered_bytes,
             active: floor.active,
-            warm_solve_us: solve(&reports)?,
+            warm_solve_us: solve(&solve_ns)?,
             render_us,
             refine_us,
-            cold_solve_us: solve(&cold)?,
+            cold_solve_us: solve(&cold_ns)?,
             cold_iterations: median(cold.iter().map(|r| r.iterations as f64).collect())
                 .unwrap_or(0.0),
             prepare_us: Spread::of(prepared.take(sensor.patterns.len())),

@@ -513,8 +513,11 @@ impl Tensors<'_> {
                 let scales = self.values(&format!("{name}.scale"), &shape[..1])?;
                 let row = view.data().len() / scales.len().max(1);
                 let rows = view.data().chunks_exact(row.max(1)).zip(&scales);
-                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q as i8) * scale))
-                    .collect()
+                let mut values = Vec::with_capacity(view.data().len()); // growing would take twice that
+                for (row, scale) in rows {
+                    values.extend(row.iter().map(|&q| f32::from(q as i8) * scale));
+                }
+                values
             }
             found => {
                 return Err(PriorError::Type {

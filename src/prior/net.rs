@@ -1,6 +1,7 @@
 //! The layers of the networks, and the decoder that recovery inverts.
 
 use super::matrix::Matrix;
+use crate::pool::Buffer;
 use crate::simd::add_columns;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -61,11 +62,11 @@ pub struct Decoder {
 /// The decoder's state at one code, and the room to linearise it.
 #[derive(Clone, Debug, Default)]
 pub struct Activations {
-    layers: Vec<Vec<f32>>,
-    features: Vec<f32>,
-    active: [Vec<usize>; 2],
-    jacobian: [Vec<f32>; 2],
-    gathered: Vec<f32>,
+    layers: Buffer<Buffer<f32>>,
+    features: Buffer<f32>,
+    active: [Buffer<usize>; 2],
+    jacobian: [Buffer<f32>; 2],
+    gathered: Buffer<f32>,
 }
 
 impl Activations {
@@ -133,15 +134,16 @@ impl Decoder {
         at: &mut Activations,
         affine: impl Fn(usize, &[f32], &mut [f32]),
     ) {
-        at.layers.resize(self.layers.len(), Vec::new());
+        at.layers.resize(self.layers.len(), Buffer::default());
         for (index, layer) in self.layers.iter().enumerate() {
             let (before, here) = at.layers.split_at_mut(index);
             let out = &mut here[0];
             out.resize(layer.bias.len(), 0.0);
-            affine(index, before.last().map_or(code, Vec::as_slice), out);
+            affine(index, before.last().map_or(code, |below| below), out);
             out.iter_mut().for_each(|v| *v = v.max(0.0));
         }
         at.features.clear();
+        at.features.reserve(self.feature_len());
         at.features
             .extend_from_slice(&at.layers[self.layers.len() - 1]);
         if matches!(self.head, Head::Affine(_)) {
@@ -171,6 +173,7 @@ impl Decoder {
         let [on, next_on] = active;
         let [rows, next_rows] = jacobian;
         active_units(&layers[0], on);
+        rows.reserve(layers[0].len() * k); // as much as any code can need
         rows.resize(on.len() * k, 0.0);
         for (row, &unit) in on.iter().enumerate() {
             let weights = self.layers[0].weight.row(unit);
@@ -182,10 +185,12 @@ impl Decoder {
         for (layer, output) in self.layers.iter().zip(layers.iter()).skip(1) {
             active_units(output, next_on);
             gathered.clear();
+            gathered.reserve(output.len() * layer.weight.cols());
             for &unit in next_on.iter() {
                 let weights = layer.weight.row(unit);
                 gathered.extend(on.iter().map(|&from| weights[from]));
             }
+            next_rows.reserve(output.len() * k);
             next_rows.resize(next_on.len() * k, 0.0);
             matmul(
                 MatMut::from_column_major_slice_mut(next_rows, next_on.len(), k),
@@ -205,14 +210,15 @@ impl Decoder {
     }
 
     /// (∂φ/∂z)ᵀ v, (k), of `v`, (H), where φ was last evaluated.
-    pub fn pull_back(&self, at: &Activations, v: &[f32]) -> Vec<f32> {
-        let (mut v, direct) = (v[..self.hidden_len()].to_vec(), &v[self.hidden_len()..]);
-        for (layer, output) in self.layers.iter().zip(&at.layers).rev() {
+    pub fn pull_back(&self, at: &Activations, v: &[f32]) -> Buffer<f32> {
+        let (v, direct) = v.split_at(self.hidden_len());
+        let mut v = Buffer::from(v);
+        for (layer, output) in self.layers.iter().zip(at.layers.iter()).rev() {
             v.iter_mut()
-                .zip(output)
+                .zip(output.iter())
                 .filter(|(_, out)| **out <= 0.0)
                 .for_each(|(v, _)| *v = 0.0);
-            let mut below = vec![0.0; layer.weight.cols()];
+            let mut below = Buffer::zeros(layer.weight.cols());
             layer.weight.apply_transposed(&v, &mut below);
             v = below;
         }
@@ -278,13 +284,9 @@ fn fold(weight: MatRef<'_, f32>, bias: &[f32], mean: &[f32], factor: &Matrix) ->
     }
 }
 
-fn active_units(output: &[f32], active: &mut Vec<usize>) {
+fn active_units(output: &[f32], active: &mut Buffer<usize>) {
     active.clear();
-    active.extend(
-        output
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| **v > 0.0)
-            .map(|(unit, _)| unit),
-    );
+    active.reserve(output.len());
+    let on = output.iter().enumerate().filter(|(_, v)| **v > 0.0);
+    active.extend(on.map(|(unit, _)| unit));
 }

@@ -1,6 +1,7 @@
 //! Weights of an unrolled network: what a prior has learnt of how images go on where total variation leaves them.
 
 use super::{Affine, Matrix};
+use crate::pool::Buffer;
 #[cfg(feature = "train")]
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 #[cfg(feature = "train")]
@@ -20,7 +21,7 @@ pub struct Conditional {
 
 impl Conditional {
     /// Its value, (out).
-    pub fn at(&self, conditions: [f32; 2]) -> Vec<f32> {
+    pub fn at(&self, conditions: [f32; 2]) -> Buffer<f32> {
         let rows = (0..self.slope.rows()).map(|r| self.slope.row(r));
         let values = self.base.iter().zip(rows);
         values

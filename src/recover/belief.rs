@@ -1,9 +1,9 @@
 //! What is known of the state v = (u, c) before and after a frame: a Gaussian, carried from frame to frame.
 
-use faer::linalg::solvers::DenseSolveCore;
+use super::grid::Grid;
+use crate::pool::Buffer;
 use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
-use faer::traits::ComplexField;
-use faer::{Mat, MatRef, Par, Side};
+use faer::{MatRef, Par};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -16,18 +16,18 @@ const LEAST_GROWTH: f64 = 1e-4;
 #[derive(Clone, Debug)]
 pub(super) struct Belief {
     /// (k + q)
-    pub(super) mean: Vec<f64>,
+    pub(super) mean: Buffer<f64>,
     /// inverse covariance, (k + q × k + q)
-    pub(super) precision: Mat<f64>,
+    pub(super) precision: Grid<f64>,
 }
 
 /// A Gaussian by its mean and precision, as a frame leaves it.
 #[derive(Clone, Debug)]
 pub(super) struct Posterior {
     /// (k + q)
-    pub(super) mean: Vec<f64>,
+    pub(super) mean: Buffer<f64>,
     /// H, inverse covariance, (k + q × k + q): the normal equations at the estimate
-    pub(super) precision: Mat<f64>,
+    pub(super) precision: Grid<f64>,
 }
 
 impl Belief {
@@ -40,23 +40,23 @@ impl Belief {
             (true, false) => 1.0 / error_scale,
         };
         Self {
-            mean: vec![0.0; len],
-            precision: Mat::from_fn(len, len, precision),
+            mean: Buffer::zeros(len),
+            precision: Grid::from_fn(len, len, precision),
         }
     }
 
     /// The same beside readings whose errors have `error_scale` times the variance that they are whitened with: only
     /// ratios count, so that the belief grows stiffer instead of the readings weaker.
     pub(super) fn beside(mut self, error_scale: f64) -> Self {
-        self.precision *= faer::Scale(error_scale);
+        self.precision.scale(error_scale);
         self
     }
 
     /// Nothing known at all: the theory's setting.
     pub(super) fn flat(len: usize) -> Self {
         Self {
-            mean: vec![0.0; len],
-            precision: Mat::zeros(len, len),
+            mean: Buffer::zeros(len),
+            precision: Grid::zeros(len, len),
         }
     }
 }
@@ -64,26 +64,26 @@ impl Belief {
 impl Posterior {
     /// From a solution beside readings with `error_scale` times their variance, see [`Belief::beside`].
     pub(super) fn of_scaled(mut self, error_scale: f64) -> Self {
-        self.precision *= faer::Scale(error_scale.recip());
+        self.precision.scale(error_scale.recip());
         self
     }
 
     /// (k + q × k + q); `None` where the precision is singular.
-    pub(super) fn covariance(&self) -> Option<Mat<f32>> {
-        inverse(single(self.precision.as_ref()))
+    pub(super) fn covariance(&self) -> Option<Grid<f32>> {
+        let precision = single(self.precision.as_ref());
+        Some(precision.cholesky()?.inverse())
     }
 
     /// Deviations from the mean, [`DRAWS`] of them, (k + q) each, flattened: always the same ones of the same posterior.
     /// Empty where the precision is not positive definite.
-    pub(super) fn draws(&self) -> Vec<f32> {
-        let Ok(factor) = self.precision.llt(Side::Lower) else {
-            return vec![];
+    pub(super) fn draws(&self) -> Buffer<f32> {
+        let Some(factor) = self.precision.clone().cholesky() else {
+            return Buffer::default();
         };
         let mut white = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(0));
-        let mut draws = Mat::from_fn(self.mean.len(), DRAWS, |_, _| white.next().unwrap_or(0.0));
-        solve_upper_triangular_in_place(factor.L().transpose(), draws.as_mut(), Par::Seq);
-        let values = draws.col_iter().flat_map(|draw| draw.iter());
-        values.map(|&v: &f64| v as f32).collect()
+        let mut draws = Grid::from_fn(self.mean.len(), DRAWS, |_, _| white.next().unwrap_or(0.0));
+        solve_upper_triangular_in_place(factor.lower().transpose(), draws.as_mut(), Par::Seq);
+        draws.values().iter().map(|&v: &f64| v as f32).collect()
     }
 
     /// The belief `elapsed_s` seconds later: mean φ·v, covariance φ²P + Q with φ = exp(−Δt/τ) for each of the blocks u (of
@@ -120,10 +120,10 @@ impl Posterior {
             let (phi, added) = at(i);
             known[(i, i)] += (phi * phi * added) as f32;
         }
-        let mut precision = double(inverse(known)?.as_ref());
-        for c in 0..self.mean.len() {
+        let covariance = known.cholesky()?.inverse();
+        let mut precision = Grid::of(covariance.as_ref(), f64::from);
+        for (c, column) in precision.columns_mut().enumerate() {
             let (phi, added) = at(c);
-            let column = precision.col_as_slice_mut(c);
             for (r, value) in column.iter_mut().enumerate() {
                 let (other_phi, other_added) = at(r);
                 *value *= -(phi * added * other_phi * other_added);
@@ -142,26 +142,8 @@ impl Posterior {
     }
 }
 
-/// `None` where a symmetric matrix is not positive definite.
-fn inverse(matrix: Mat<f32>) -> Option<Mat<f32>> {
-    Some(matrix.llt(Side::Lower).ok()?.inverse())
-}
-
-pub(super) fn single(matrix: MatRef<'_, f64>) -> Mat<f32> {
-    converted(matrix, |v| v as f32)
-}
-
-fn double(matrix: MatRef<'_, f32>) -> Mat<f64> {
-    converted(matrix, f64::from)
-}
-
-fn converted<A: Copy, B: ComplexField>(matrix: MatRef<'_, A>, to: impl Fn(A) -> B) -> Mat<B> {
-    let mut out = Mat::zeros(matrix.nrows(), matrix.ncols());
-    for (c, column) in matrix.col_iter().enumerate() {
-        let slots = out.col_as_slice_mut(c).iter_mut();
-        slots.zip(column.iter()).for_each(|(out, v)| *out = to(*v));
-    }
-    out
+pub(super) fn single(matrix: MatRef<'_, f64>) -> Grid<f32> {
+    Grid::of(matrix, |v| v as f32)
 }
 
 #[cfg(test)]
@@ -170,8 +152,8 @@ mod tests {
 
     #[test]
     fn time_takes_a_posterior_back_to_the_prior() {
-        let precision = Mat::from_fn(3, 3, |r, c| if r == c { 50.0 } else { 5.0 });
-        let mean = vec![1.0, -2.0, 0.5];
+        let precision = Grid::from_fn(3, 3, |r, c| if r == c { 50.0 } else { 5.0 });
+        let mean = vec![1.0, -2.0, 0.5].into();
         let posterior = Posterior { mean, precision };
         let at_once = posterior.predict(2, 0.0, (1.0, 0.1), 1.0).unwrap();
         assert!(

@@ -7,6 +7,7 @@
 
 use super::rest::Rest;
 use crate::frame::Measurement;
+use crate::pool::Buffer;
 use crate::prior::SecondMoments;
 use crate::sensing::Operator;
 use serde::{Deserialize, Serialize};
@@ -239,7 +240,7 @@ pub(super) fn brightness(
     let (mean, guessed) = mean_return(measurement, operator, sight, noise).unzip();
     let guessed = guessed.unwrap_or(false);
     let (readings, channels) = (sight.flat.len(), noise.len().isqrt());
-    let mut whole = vec![true; readings]; // in every channel
+    let mut whole = Buffer::of(true, readings); // in every channel
     measurement
         .missing
         .iter()
@@ -279,7 +280,7 @@ fn mean_return(
     let greatest = weights
         .iter()
         .fold(f32::MIN_POSITIVE, |a, w| a.max(w.abs()));
-    let mut present = vec![true; channels * readings];
+    let mut present = Buffer::of(true, channels * readings);
     measurement
         .missing
         .iter()

@@ -2,10 +2,11 @@
 
 use super::belief::Posterior;
 use super::brightness::Brightness;
+use super::grid::Grid;
 use super::model::Model;
 use super::pace::Pace;
 use super::variation::State;
-use faer::{Mat, Side};
+use crate::pool::Buffer;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ pub struct Checkpoint {
     /// the state's posterior, (k + q)
     pub(super) posterior: Posterior,
     /// E\[rest | y\], (J·n), at the sensor's own scale
-    pub(super) rest: Vec<f32>,
+    pub(super) rest: Buffer<f32>,
     /// where refinement stands; none of an image that is not kept
     pub(super) refined: State,
 }
@@ -124,12 +125,10 @@ impl Checkpoint {
             serde_json::to_string(&self.header).map_err(|error| CheckpointError::Header {
                 found: error.to_string(),
             })?;
-        let precision = self.posterior.precision.col_iter();
-        let precision: Vec<f64> = precision.flat_map(|c| c.iter()).copied().collect();
         let [across, down] = self.refined.duals();
         let tensors = [
             double("mean", &self.posterior.mean),
-            double("precision", &precision),
+            double("precision", self.posterior.precision.values()),
             single("rest", &self.rest),
             single("image", &self.refined.x),
             single("across", across),
@@ -169,8 +168,8 @@ impl Checkpoint {
             ));
         }
         let precision = doubles(&tensors, "precision", len.checked_mul(len))?;
-        let precision = Mat::from_fn(len, len, |r, c| precision[c * len + r]);
-        if precision.llt(Side::Lower).is_err() {
+        let precision = Grid::from_fn(len, len, |r, c| precision[c * len + r]);
+        if precision.clone().cholesky().is_none() {
             return Err(value_error(
                 "a positive definite precision",
                 "one that is not",
@@ -184,10 +183,13 @@ impl Checkpoint {
         let across = singles(&tensors, "across", Some(x.len()))?;
         let down = singles(&tensors, "down", Some(x.len()))?;
         Ok(Self {
-            posterior: Posterior { mean, precision },
-            refined: State::of(x, [across, down]),
+            posterior: Posterior {
+                mean: mean.into(),
+                precision,
+            },
+            refined: State::of(x.into(), [across.into(), down.into()]),
             header,
-            rest,
+            rest: rest.into(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! anything there. Those that count are found from the images of random codes, once for a pattern set.
 
 use super::fuse::symmetric_product;
+use super::grid::Grid;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
@@ -48,7 +49,7 @@ pub(super) fn directions(
 
 /// Rows, or columns, of a positive semidefinite matrix that nearly all the others follow from: the trace of what they leave
 /// over is at most `tolerance`.
-fn pivots(matrix: Mat<f64>, tolerance: f32) -> Vec<usize> {
+fn pivots(matrix: Grid<f64>, tolerance: f32) -> Vec<usize> {
     let mut left: Vec<f64> = (0..matrix.nrows()).map(|i| matrix[(i, i)]).collect();
     let (mut pivots, mut columns): (Vec<usize>, Vec<Vec<f32>>) = (vec![], vec![]);
     while pivots.len() < left.len() && left.iter().sum::<f64>() > f64::from(tolerance) {
@@ -56,11 +57,8 @@ fn pivots(matrix: Mat<f64>, tolerance: f32) -> Vec<usize> {
         let Some((pivot, &size)) = largest.filter(|(_, size)| **size > 0.0) else {
             break;
         };
-        let mut column: Vec<f32> = matrix
-            .col_as_slice(pivot)
-            .iter()
-            .map(|&v| v as f32)
-            .collect();
+        let of_pivot = matrix.column(pivot).iter();
+        let mut column: Vec<f32> = of_pivot.map(|&v| v as f32).collect();
         let known = columns.iter().map(|known| (-known[pivot], &known[..]));
         crate::simd::add_columns(known, &mut column);
         let scale = size.sqrt().recip() as f32;

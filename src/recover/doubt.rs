@@ -4,6 +4,7 @@
 //! errors elsewhere enter as noise that is alike in all windows of one size. So each window is held against the mean square
 //! of all, whatever the patterns.
 
+use crate::pool::Buffer;
 use crate::sensing::Operator;
 use crate::simd::{add_scaled, dot, kernel};
 
@@ -14,10 +15,10 @@ const USUAL: f32 = 1.5;
 
 /// How far the windows about each pixel are beyond the usual, ≥ 0, (n): of the size that says most, the mean over channels
 /// of the energy over its mean, less [`USUAL`]. `left` is y − A x, (J·m), 0 where a reading is missing.
-pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Vec<f32> {
+pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Buffer<f32> {
     let (readings, pixels) = operator.shape();
-    let mut scratch = vec![0.0; operator.scratch()];
-    let mut images = vec![0.0; left.len() / readings * pixels];
+    let mut scratch = Buffer::zeros(operator.scratch());
+    let mut images = Buffer::zeros(left.len() / readings * pixels);
     for (image, left) in images
         .chunks_exact_mut(pixels)
         .zip(left.chunks_exact(readings))
@@ -28,13 +29,13 @@ pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Vec<f
 }
 
 /// The same of what an image leaves of the readings, taken back to `pixels`, (J·n); its scale does not matter.
-pub(super) fn doubt_of(images: &[f32], pixels: usize, cols: usize) -> Vec<f32> {
+pub(super) fn doubt_of(images: &[f32], pixels: usize, cols: usize) -> Buffer<f32> {
     let channels = images.len() / pixels;
-    let (mut sums, mut energy) = (vec![0.0; pixels], vec![0.0; pixels]);
-    let (mut doubt, ones) = (vec![0.0; pixels], vec![1.0; pixels]);
+    let (mut sums, mut energy) = (Buffer::zeros(pixels), Buffer::zeros(pixels));
+    let (mut doubt, ones) = (Buffer::zeros(pixels), Buffer::of(1.0, pixels));
     for reach in REACHES {
-        let widths: Vec<f32> = (0..cols).map(|col| span(col, reach, cols)).collect();
-        let mut beyond = vec![0.0; pixels];
+        let widths: Buffer<f32> = (0..cols).map(|col| span(col, reach, cols)).collect();
+        let mut beyond = Buffer::<f32>::zeros(pixels);
         for image in images.chunks_exact(pixels) {
             add_lines(image, reach, cols, &mut sums);
             square_windows(&sums, reach, &widths, &mut energy);

@@ -7,6 +7,7 @@ use super::sigma::{Evidence, Sampler};
 use super::unroll::{Given, Room};
 use super::variation::{State, Terms};
 use crate::frame::{Measurement, RangeImage};
+use crate::pool::Buffer;
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
 
@@ -27,9 +28,9 @@ const BACK_FROM: f32 = 0.05;
 #[derive(Clone, Debug)]
 pub struct Refined {
     /// (J·n)
-    pub(crate) x: Vec<f32>,
+    pub(crate) x: Buffer<f32>,
     /// share of the error that each pixel takes in, (n); empty where there is none
-    pub(super) trust: Vec<f32>,
+    pub(super) trust: Buffer<f32>,
     /// what the unrolled network is given beside it, where it goes on from there
     pub(crate) unrolled: Option<Unfinished>,
 }
@@ -39,10 +40,10 @@ pub struct Refined {
 pub(crate) struct Unfinished {
     /// see [`Given`]
     pub(super) norm: f32,
-    pub(super) y: Vec<f32>,
+    pub(super) y: Buffer<f32>,
     pub(super) conditions: [f32; 2],
-    pub(super) first: Vec<f32>,
-    pub(super) last: Vec<f32>,
+    pub(super) first: Buffer<f32>,
+    pub(super) last: Buffer<f32>,
     pub(super) settling: Option<Settling>,
 }
 
@@ -50,20 +51,20 @@ pub(crate) struct Unfinished {
 #[derive(Clone, Debug)]
 pub(crate) struct Settling {
     /// αN₀, (J × J)
-    noise: Vec<f32>,
+    noise: Buffer<f32>,
     /// Γ towards what the network says, (J·n)
-    pull: Vec<f32>,
+    pull: Buffer<f32>,
     /// duals to begin with
-    duals: [Vec<f32>; 2],
+    duals: [Buffer<f32>; 2],
 }
 
 impl Settling {
     /// After a descent with noise αN₀ and pull Γ that ended with these duals; `None` where readings are too few.
     pub(super) fn of(
         operator: &dyn Operator,
-        noise: Vec<f32>,
-        mut pull: Vec<f32>,
-        duals: &[Vec<f32>; 2],
+        noise: Buffer<f32>,
+        mut pull: Buffer<f32>,
+        duals: &[Buffer<f32>; 2],
     ) -> Option<Self> {
         let (m, n) = operator.shape();
         (m as f32 >= SETTLED_FROM * n as f32).then(|| {
@@ -161,7 +162,7 @@ impl Finisher {
 
     /// Ranges and returns of an image, (J·n), at the return that the prior knows.
     fn read_out(&self, scale: f32, x: &[f32], frame: &mut RangeImage) {
-        let image: Vec<f32> = x.iter().map(|x| x * scale).collect();
+        let image: Buffer<f32> = x.iter().map(|x| x * scale).collect();
         let (knots, s_min) = (&self.description.knots, self.description.s_min);
         knots.read_out(&image, s_min, frame);
     }

@@ -2,12 +2,13 @@
 
 use super::columns::{Columns, Images};
 use super::compress::directions;
+use super::grid::Grid;
 use super::model::Model;
 use super::rest::Spread;
 use super::whiten::Whitener;
+use crate::pool::Buffer;
 use crate::sensing::Operator;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par};
+use faer::{Mat, MatRef};
 
 /// A·\[W_d, E Λ^½\] and what else patterns make of a model, before any noise level.
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ pub(super) struct System {
     /// S₀^(−½) A(b + ē), (readings)
     pub(super) offset: Vec<f32>,
     /// M_Eᵀ M_E, (q × q)
-    pub(super) gram: Mat<f64>,
+    pub(super) gram: Grid<f64>,
     /// an orthonormal basis of what flat channels read, whitened, (readings) each
     flat: Vec<Vec<f32>>,
 }
@@ -148,13 +149,13 @@ pub(super) struct System {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readings {
     /// ỹ, or Qᵀỹ, (rows)
-    pub(super) y: Vec<f32>,
+    pub(super) y: Buffer<f32>,
     /// ‖ỹ‖² − ‖Qᵀỹ‖²: what no state can explain
     pub(super) outside: f64,
     /// ỹ, of the readings that count
-    pub(super) whitened: Vec<f32>,
+    pub(super) whitened: Buffer<f32>,
     /// S₀^(−½) b of readings b without a sign, (rows), 0 of those with one; empty where all have one
-    pub(super) magnitudes: Vec<f32>,
+    pub(super) magnitudes: Buffer<f32>,
 }
 
 impl Readings {
@@ -205,8 +206,8 @@ impl System {
     }
 
     /// ỹ = S₀^(−½) (y − A(b + ē)) of readings y, (J·m), where they count.
-    pub(super) fn whiten(&self, y: &[f32]) -> Vec<f32> {
-        let mut whitened = vec![0.0; self.whitener.len()];
+    pub(super) fn whiten(&self, y: &[f32]) -> Buffer<f32> {
+        let mut whitened = Buffer::zeros(self.whitener.len());
         self.whitener.apply(y, &mut whitened);
         let offsets = whitened.iter_mut().zip(&self.offset);
         offsets.for_each(|(y, o)| *y -= o);
@@ -219,13 +220,13 @@ impl System {
     }
 
     /// Projects whitened readings, (readings).
-    pub(super) fn project_whitened(&self, whitened: Vec<f32>) -> Readings {
+    pub(super) fn project_whitened(&self, whitened: Buffer<f32>) -> Readings {
         let Some(basis) = &self.basis else {
             return Readings {
                 y: whitened.clone(),
                 outside: 0.0,
                 whitened,
-                magnitudes: vec![],
+                magnitudes: Buffer::default(),
             };
         };
         let y = basis.products(&whitened);
@@ -233,15 +234,15 @@ impl System {
             outside: (energy(&whitened) - energy(&y)).max(0.0),
             y,
             whitened,
-            magnitudes: vec![],
+            magnitudes: Buffer::default(),
         }
     }
 }
 
 impl System {
     /// S₀⁻¹ (y − A(G(u) + ē + E c)), indexed like y, (J·m), of what [`System::left`] says; 0 where a reading is missing.
-    pub(super) fn dual(&self, left: &[f32]) -> Vec<f32> {
-        let mut dual = vec![0.0; self.readings];
+    pub(super) fn dual(&self, left: &[f32]) -> Buffer<f32> {
+        let mut dual = Buffer::zeros(self.readings);
         self.whitener.apply_transposed(left, &mut dual);
         dual
     }
@@ -252,15 +253,15 @@ impl System {
     }
 
     /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings), of whitened readings ỹ, features φ(u) and c.
-    pub(super) fn left(&self, whitened: &[f32], features: &[f32], error: &[f64]) -> Vec<f32> {
-        let mut explained = vec![0.0; self.matrix.nrows()];
+    pub(super) fn left(&self, whitened: &[f32], features: &[f32], error: &[f64]) -> Buffer<f32> {
+        let mut explained = Buffer::zeros(self.matrix.nrows());
         let error = error.iter().map(|&c| c as f32);
         add_columns(
             self.matrix.as_ref(),
             features.iter().copied().chain(error),
             &mut explained,
         );
-        let mut left = whitened.to_vec();
+        let mut left = Buffer::from(whitened);
         match &self.basis {
             None => left.iter_mut().zip(&explained).for_each(|(l, e)| *l -= e),
             Some(basis) => {
@@ -276,7 +277,7 @@ impl System {
     /// χ² of readings y, (J·m), beside the best flat channels: what an estimate that knows nothing of the scene but its
     /// mean would leave.
     pub(super) fn contrast(&self, y: &[f32]) -> f64 {
-        let mut whitened = vec![0.0; self.whitener.len()];
+        let mut whitened = Buffer::zeros(self.whitener.len());
         self.whitener.apply(y, &mut whitened);
         self.flat
             .iter()
@@ -316,22 +317,11 @@ pub(super) fn add_columns(
 }
 
 /// Mᵀ M in f64, (cols × cols).
-pub(super) fn symmetric_product(matrix: MatRef<'_, f32>) -> Mat<f64> {
-    let mut product: Mat<f32> = Mat::zeros(matrix.ncols(), matrix.ncols());
-    triangular::matmul(
-        product.as_mut(),
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        matrix.transpose(),
-        BlockStructure::Rectangular,
-        matrix,
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
-    Mat::from_fn(matrix.ncols(), matrix.ncols(), |r, c| {
-        f64::from(product[(r.max(c), r.min(c))])
-    })
+pub(super) fn symmetric_product(matrix: MatRef<'_, f32>) -> Grid<f64> {
+    let lower = Grid::lower_square(matrix);
+    let mut product = Grid::of(lower.as_ref(), f64::from);
+    product.mirror();
+    product
 }
 
 /// I_J ⊗ A, applied to images of J·n values.

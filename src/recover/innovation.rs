@@ -5,7 +5,9 @@
 //! Products are in f32: a score is a statistic, whose own noise is greater by orders of magnitude.
 
 use super::belief::{Belief, Posterior, single};
-use faer::{Mat, MatRef};
+use super::grid::Grid;
+use crate::pool::Buffer;
+use faer::MatRef;
 use std::ops::Range;
 
 /// Δt/τ beyond which nothing of the last frame is left that could speak for a τ.
@@ -37,7 +39,8 @@ impl Innovation<'_> {
     /// posterior is singular.
     pub(super) fn lesson(&self, code: usize, elapsed: [f64; 2]) -> Option<Lesson> {
         let precision = single(self.belief.precision.as_ref());
-        let kept = self.posterior.covariance()? * &precision; // PΩ
+        let covariance = self.posterior.covariance()?;
+        let kept = Grid::product(covariance.as_ref(), precision.as_ref()); // PΩ
         let last = self.last.covariance()?;
         let blocks = [0..code, code..self.posterior.mean.len()];
         let most = [1.0, self.error_scale];
@@ -59,16 +62,17 @@ impl Innovation<'_> {
         block: Range<usize>,
         elapsed: f64,
         most: f64,
-        [single, kept, last]: [&Mat<f32>; 3],
+        [single, kept, last]: [&Grid<f32>; 3],
     ) -> Lesson {
         let precision = &self.belief.precision; // e²Ω
         let (mean, predicted) = (&self.posterior.mean, &self.belief.mean);
-        let away: Vec<f64> = mean.iter().zip(predicted).map(|(v, m)| v - m).collect();
+        let pairs = mean.iter().zip(predicted.iter());
+        let away: Buffer<f64> = pairs.map(|(v, m)| v - m).collect();
         let kept_here = kept.as_ref().subcols(block.start, block.len());
-        let known = single.as_ref().subrows(block.start, block.len()) * kept_here; // e²ΩPΩ
+        let known = Grid::product(single.as_ref().subrows(block.start, block.len()), kept_here); // e²ΩPΩ
         let mut score = 0.0;
         for (at, i) in block.clone().enumerate() {
-            let pairs = precision.col_as_slice(i).iter().zip(&away);
+            let pairs = precision.column(i).iter().zip(away.iter());
             let force = pairs.map(|(p, d)| p * d).sum::<f64>() / self.error_scale; // HᵀΣ⁻¹ν
             let gained = (precision[(i, i)] - f64::from(known[(at, at)])) / self.error_scale; // HᵀΣ⁻¹H
             score += force * mean[i] - most * force * force;
@@ -92,13 +96,16 @@ impl Innovation<'_> {
         let growth = 2.0 * elapsed * (-2.0 * elapsed).exp();
         let precision = self.belief.precision.as_ref();
         let mut gained = single(precision.submatrix(start, start, size, size));
-        gained -= known;
-        gained *= faer::Scale(self.error_scale.recip() as f32);
-        let mut moved = last.submatrix(start, start, size, size).to_owned();
+        for (gained, known) in gained.columns_mut().zip(known.col_iter()) {
+            let pairs = gained.iter_mut().zip(known.iter());
+            pairs.for_each(|(gained, known)| *gained -= known);
+        }
+        gained.scale(self.error_scale.recip() as f32);
+        let mut moved = Grid::of(last.submatrix(start, start, size, size), |v| v);
         (0..size).for_each(|i| moved[(i, i)] -= most as f32);
-        let change = gained * moved;
+        let change = Grid::product(gained.as_ref(), moved.as_ref());
         let row = |r: usize| {
-            let column = change.col_as_slice(r).iter().enumerate();
+            let column = change.column(r).iter().enumerate();
             column
                 .map(|(c, v)| f64::from(v * change[(r, c)]))
                 .sum::<f64>()
@@ -120,8 +127,8 @@ pub(super) fn rest_lesson(carried: &[f32], left: &[f32], elapsed: f64, error_sca
 #[cfg(test)]
 mod tests {
     use super::*;
-    use faer::Side;
     use faer::linalg::solvers::Solve;
+    use faer::{Mat, Side};
 
     /// u of two values and c of one, four readings whose errors have e² = 2.
     const SCALE: f64 = 2.0;
@@ -133,8 +140,8 @@ mod tests {
 
     fn last() -> Posterior {
         Posterior {
-            mean: vec![0.8, -0.4, 1.1],
-            precision: Mat::from_fn(3, 3, |r, c| if r == c { 4.0 } else { 0.5 }),
+            mean: vec![0.8, -0.4, 1.1].into(),
+            precision: Grid::from_fn(3, 3, |r, c| if r == c { 4.0 } else { 0.5 }),
         }
     }
 
@@ -148,7 +155,8 @@ mod tests {
         let phi = |i: usize| (-ELAPSED_S / (factor * if i < 2 { 1.5 } else { 0.7 })).exp();
         let mean = Mat::from_fn(3, 1, |r, _| phi(r) * last.mean[r]);
         let nothing: Mat<f64> = Mat::identity(3, 3);
-        let before = last.precision.llt(Side::Lower).unwrap().solve(&nothing);
+        let before = last.precision.as_ref().llt(Side::Lower).unwrap();
+        let before = before.solve(&nothing);
         let covariance = Mat::from_fn(3, 3, |r, c| {
             let most = if r < 2 { 1.0 } else { SCALE };
             let added = if r == c {
@@ -170,13 +178,13 @@ mod tests {
         let y = Mat::from_fn(4, 1, |r, _| [1.0, -2.0, 0.3, 1.7][r]);
         let belief = predict().beside(SCALE);
         let seen = seen();
-        let normal = seen.transpose() * &seen + &belief.precision;
+        let normal = seen.transpose() * &seen + belief.precision.as_ref();
         let mean = Mat::from_fn(3, 1, |r, _| belief.mean[r]);
-        let right = seen.transpose() * &y + &belief.precision * mean;
+        let right = seen.transpose() * &y + belief.precision.as_ref() * mean;
         let state = normal.llt(Side::Lower).unwrap().solve(&right);
         let posterior = Posterior {
             mean: (0..3).map(|i| state[(i, 0)]).collect(),
-            precision: normal,
+            precision: Grid::of(normal.as_ref(), |v| v),
         };
         let innovation = Innovation {
             last: &last(),

@@ -1,13 +1,13 @@
 //! Linear estimates from second moments: x ≈ x̄ + V s, s ~ N(0, Σ), the closed form of any A.
 
 use super::fuse::{Patterns, add_columns, symmetric_product};
+use super::grid::Grid;
 use super::rest::{Rest, Spread};
 use super::whiten::Whitener;
 use crate::frame::Measurement;
 use crate::prior::SecondMoments;
 use crate::sensing::Operator;
-use faer::linalg::solvers::Solve;
-use faer::{Mat, MatRef, Side};
+use faer::{Mat, MatRef};
 
 /// Largest pattern set whose readings are whitened together: beyond it each frame would wait for that, and it gains nothing.
 const MOST_FULL: usize = 512;
@@ -124,14 +124,14 @@ impl Linear {
         variances
             .enumerate()
             .for_each(|(i, v)| normal[(i, i)] += 1.0 / f64::from(*v));
-        let right = Mat::from_fn(matrix.ncols(), 1, |c, _| {
+        let mut scores = Grid::from_fn(matrix.ncols(), 1, |c, _| {
             let column = matrix.col_as_slice(c).iter().zip(&readings);
             column
                 .map(|(a, b)| f64::from(*a) * f64::from(*b))
                 .sum::<f64>()
         });
-        let scores = normal.llt(Side::Lower).ok()?.solve(&right);
-        Some((0..matrix.ncols()).map(|i| scores[(i, 0)] as f32).collect())
+        normal.cholesky()?.solve(scores.as_mut());
+        Some(scores.values().iter().map(|v| *v as f32).collect())
     }
 
     /// E\[u | y\] = C Σ⁻¹ ŝ, (k), with C the covariance of u and s.
@@ -182,6 +182,7 @@ mod tests {
     use super::*;
     use crate::prior::Matrix;
     use crate::sensing::Hadamard;
+    use faer::Side;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use rand_distr::{Distribution, StandardNormal};
 

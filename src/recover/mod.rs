@@ -16,6 +16,7 @@ mod finish;
 mod forward;
 mod fuse;
 mod gauge;
+mod grid;
 mod health;
 mod innovation;
 mod instance;

@@ -7,6 +7,7 @@ use super::fingerprint::fingerprint;
 use super::rest::Rest;
 use super::unroll::Network;
 use super::view::Shared;
+use crate::pool::Buffer;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::sensing::SensorDescription;
 use crate::simd::{add_scaled, kernel};
@@ -310,8 +311,13 @@ impl Model {
     /// Errors grow with the light: E, Λ and ψ are those of bright pixels, and in a dark one their sum would drown the
     /// range. So each pixel takes them in by w = s²/(s² + s₀²) of its own return s in G(u), where s₀ is
     /// `half_trust`. Returns w, (n).
-    pub(super) fn take_in(&self, correction: &[f32], half_trust: f32, x: &mut [f32]) -> Vec<f32> {
-        let mut trust = vec![0.0; x.len() / self.channels];
+    pub(super) fn take_in(
+        &self,
+        correction: &[f32],
+        half_trust: f32,
+        x: &mut [f32],
+    ) -> Buffer<f32> {
+        let mut trust = Buffer::zeros(x.len() / self.channels);
         take_in(correction, half_trust * half_trust, x, &mut trust);
         trust
     }

@@ -4,6 +4,7 @@
 //! own: a convolution is the same sum of shifted planes everywhere, and is taken along the whole plane, border included,
 //! which is zeroed again after it.
 
+use crate::pool::Buffer;
 use crate::prior::Matrix;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -120,7 +121,7 @@ impl Convolution {
     }
 
     /// A bias as [`Convolution::apply`] takes it: with zeros that make the last group full.
-    pub(super) fn grouped(&self, mut bias: Vec<f32>) -> Vec<f32> {
+    pub(super) fn grouped(&self, mut bias: Buffer<f32>) -> Buffer<f32> {
         bias.resize(self.outputs().next_multiple_of(TOGETHER), 0.0);
         bias
     }
@@ -325,7 +326,7 @@ mod tests {
             let taps = 3 * side * side;
             let weights = (0..outputs * taps).map(|i| (i % 13) as f32 / 6.0 - 1.0);
             let weights = Matrix::new(outputs, taps, weights.collect());
-            let bias: Vec<f32> = (0..outputs).map(|o| o as f32 - 1.5).collect();
+            let bias: Buffer<f32> = (0..outputs).map(|o| o as f32 - 1.5).collect();
             let mut output = planes(outputs); // of a layer before
             let layer = Convolution::new(&weights, side);
             let grouped = layer.grouped(bias.clone());

@@ -1,6 +1,7 @@
 //! First-order solvers as others published them, on the same cost: what Levenberg–Marquardt is held against.
 
 use super::solve::{Limits, Point, Problem, Solution, StopReason, negligible};
+use crate::pool::Buffer;
 use crate::prior::Activations;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ impl Solver {
 /// networks is of this size, and is halved where a step raises the cost: a trained prior is not curved alike everywhere.
 fn subgradient(problem: &Problem<'_>, start: &[f32], settings: FirstOrder) -> Solution {
     let (at, mirrored) = (&mut Activations::default(), &mut Activations::default());
-    let mut point = problem.evaluate(start.to_vec(), at);
+    let mut point = problem.evaluate(start.into(), at);
     let first = point.cost;
     let curvature = problem.curvature(&point, at).unwrap_or(1.0);
     let mut rate = 1.0 / curvature.max(f64::MIN_POSITIVE);
@@ -109,7 +110,7 @@ fn subgradient(problem: &Problem<'_>, start: &[f32], settings: FirstOrder) -> So
 fn adam(problem: &Problem<'_>, start: &[f32], settings: FirstOrder) -> Solution {
     let (decay_first, decay_second, tiny) = ADAM;
     let at = &mut Activations::default();
-    let mut point = problem.evaluate(start.to_vec(), at);
+    let mut point = problem.evaluate(start.into(), at);
     let first = point.cost;
     let mut best = point.clone();
     let mut moments = vec![(0.0, 0.0); start.len()];
@@ -135,7 +136,7 @@ fn adam(problem: &Problem<'_>, start: &[f32], settings: FirstOrder) -> Solution 
     solution(&best, first, settings.steps, StopReason::Iterations)
 }
 
-fn moved(u: &[f32], step: &[f64]) -> Vec<f32> {
+fn moved(u: &[f32], step: &[f64]) -> Buffer<f32> {
     u.iter().zip(step).map(|(u, d)| u + *d as f32).collect()
 }
 

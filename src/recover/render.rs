@@ -12,6 +12,7 @@ use super::report::{Estimate, Settings, Source, StartKind};
 use super::track::without;
 use super::variation::{State, Terms};
 use crate::frame::Measurement;
+use crate::pool::Buffer;
 use crate::prior::{Activations, Unrolled};
 use crate::sensing::{Operator, SensorDescription};
 use crate::simd::kernel;
@@ -47,11 +48,11 @@ pub struct Renderer {
 
 /// A first image.
 struct First {
-    x: Vec<f32>,
+    x: Buffer<f32>,
     /// precision of each value over γ, (J·n)
-    precision: Vec<f32>,
+    precision: Buffer<f32>,
     /// share of the error that each pixel takes in, (n); empty where there is none
-    trust: Vec<f32>,
+    trust: Buffer<f32>,
 }
 
 impl Renderer {
@@ -104,11 +105,17 @@ impl Renderer {
         let gauge = self.gauges[measurement.pattern_set]
             .get_or_insert_with(|| Gauge::new(&self.model.rest, pattern));
         let norm = gauge.norm;
-        let mut y: Vec<f32> = measurement.y.iter().map(|y| y / scale).collect();
+        let mut y: Buffer<f32> = measurement.y.iter().map(|y| y / scale).collect();
         let negative = estimate.signs.negative.iter();
         negative.for_each(|&i| y[i as usize] = -y[i as usize]);
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
-        let last = warm.then(|| self.state.x.iter().map(|x| x / scale).collect::<Vec<_>>());
+        let last = warm.then(|| {
+            self.state
+                .x
+                .iter()
+                .map(|x| x / scale)
+                .collect::<Buffer<_>>()
+        });
         if !warm {
             self.state = State::default();
         }
@@ -174,9 +181,9 @@ impl Renderer {
     }
 
     /// αN₀, (J × J), at the return that the prior knows, with what uncertain signs add.
-    fn noise(&self, estimate: &Estimate, measurement: &Measurement) -> Vec<f32> {
+    fn noise(&self, estimate: &Estimate, measurement: &Measurement) -> Buffer<f32> {
         let gain = measurement.gain / (estimate.scale * estimate.scale);
-        let mut noise: Vec<f32> = self.description.noise.iter().map(|v| gain * v).collect();
+        let mut noise: Buffer<f32> = self.description.noise.iter().map(|v| gain * v).collect();
         let diagonal = noise.iter_mut().step_by(self.description.channels() + 1);
         let signs = diagonal.zip(&estimate.signs.variance);
         signs.for_each(|(noise, variance)| *noise += variance);
@@ -203,7 +210,7 @@ impl Renderer {
                 error_scale,
                 ..
             } => {
-                let mut x = vec![0.0; self.model.output_len()];
+                let mut x = Buffer::zeros(self.model.output_len());
                 let mut correction = x.clone();
                 self.model
                     .generate(state, &mut Activations::default(), &mut x);
@@ -213,8 +220,8 @@ impl Renderer {
                 let half_trust = self.settings.half_trust_return * error_scale.sqrt();
                 let trust = self.model.take_in(&correction, half_trust, &mut x);
                 let share = trust.iter().map(|w| 1.0 / (error_scale * (w + freedom)));
-                let share: Vec<f32> = share.collect();
-                let mut precision = self.certainty.to_vec();
+                let share: Buffer<f32> = share.collect();
+                let mut precision = Buffer::from(&*self.certainty);
                 scale_channels(&share, &mut precision);
                 First {
                     x,
@@ -223,20 +230,20 @@ impl Renderer {
                 }
             }
             Source::Image(x) => First {
-                x: x.clone(),
-                precision: self.certainty.to_vec(),
-                trust: vec![],
+                x: x[..].into(),
+                precision: Buffer::from(&*self.certainty),
+                trust: Buffer::default(),
             },
             Source::Blank => First {
-                x: vec![0.0; self.model.output_len()],
-                precision: vec![0.0; self.model.output_len()],
-                trust: vec![],
+                x: Buffer::zeros(self.model.output_len()),
+                precision: Buffer::zeros(self.model.output_len()),
+                trust: Buffer::default(),
             },
         }
     }
 
     /// What readings y, at the return that the prior knows, leave of an image, (J·m); 0 where they are missing.
-    fn left(&self, image: &[f32], y: &[f32], measurement: &Measurement) -> Vec<f32> {
+    fn left(&self, image: &[f32], y: &[f32], measurement: &Measurement) -> Buffer<f32> {
         let pattern = &self.description.patterns[measurement.pattern_set];
         let mut left = without(pattern, image, y);
         let missing = measurement.missing.iter();
@@ -255,11 +262,11 @@ impl Renderer {
     }
 
     /// How far each pixel is to be believed that leaves so much of the readings, in (0, 1], (n).
-    fn belief(&self, left: &[f32], measurement: &Measurement) -> Vec<f32> {
+    fn belief(&self, left: &[f32], measurement: &Measurement) -> Buffer<f32> {
         let pattern = &self.description.patterns[measurement.pattern_set];
         let disbelief = self.settings.refine.doubt;
         if disbelief == 0.0 {
-            return vec![1.0; pattern.shape().1];
+            return Buffer::of(1.0, pattern.shape().1);
         }
         let doubt = doubt(pattern, self.description.cols, left);
         doubt.iter().map(|d| 1.0 / (1.0 + disbelief * d)).collect()
@@ -273,7 +280,7 @@ impl Renderer {
         last: Option<&[f32]>,
         y: &[f32],
         measurement: &Measurement,
-    ) -> Vec<f32> {
+    ) -> Buffer<f32> {
         let Refine {
             proximity,
             last_proximity,
@@ -292,8 +299,8 @@ impl Renderer {
                 .iter()
                 .zip(level)
                 .map(|(b, level)| weight * level * b);
-            let share: Vec<f32> = share.collect();
-            let mut pull = precision.to_vec();
+            let share: Buffer<f32> = share.collect();
+            let mut pull = Buffer::from(precision);
             scale_channels(&share, &mut pull);
             pull
         };

@@ -4,6 +4,7 @@ use super::method::{Lasso, Method, Refine};
 use super::model::ErrorModel;
 use super::reference::{FirstOrder, Solver};
 use super::solve::{Limits, StopReason};
+use crate::pool::Buffer;
 use serde::{Deserialize, Serialize};
 
 /// How frames are recovered.
@@ -126,7 +127,7 @@ pub struct Report {
     /// the readings do not fit the description: more is unexplained than on all but the rarest frames that fit
     pub untrusted: bool,
     /// whitened code û, (k)
-    pub code: Vec<f32>,
+    pub code: Buffer<f32>,
     /// time constants of u, c and the rest that the frame was predicted with, s; those of the next frame where it started cold
     pub time_constants_s: [f64; 3],
     /// time by step
@@ -162,13 +163,13 @@ pub enum Source {
     /// the generator and its error
     Latent {
         /// v = (û, ĉ), (k + q)
-        state: Vec<f32>,
+        state: Buffer<f32>,
         /// E\[rest | y\], what the readings say beyond (û, ĉ), (J·n)
-        rest: Vec<f32>,
+        rest: Buffer<f32>,
         /// e², variance of the frame's errors over their usual one
         error_scale: f32,
         /// draws of v − v̂ from the posterior, (any × k + q), flattened; empty where no σ was asked for
-        draws: Vec<f32>,
+        draws: Buffer<f32>,
         /// share of the rest's variance that the readings see
         seen: f32,
     },

@@ -1,5 +1,6 @@
 //! What neither G nor E says of an image: a Gaussian field whose correlation falls geometrically along rows and columns.
 
+use crate::pool::Buffer;
 use crate::sensing::Operator;
 use crate::simd::kernel;
 use faer::Mat;
@@ -89,7 +90,8 @@ impl Rest {
     /// there the rest is taken as white.
     pub(super) fn explain(&self, operator: &dyn Operator, dual: &[f32], out: &mut [f32]) {
         let (readings, pixels) = operator.shape();
-        let (mut scratch, mut image) = (vec![0.0; operator.scratch()], vec![0.0; pixels]);
+        let mut scratch = Buffer::zeros(operator.scratch());
+        let mut image = Buffer::zeros(pixels);
         let channels = dual
             .chunks_exact(readings)
             .zip(out.chunks_exact_mut(pixels));

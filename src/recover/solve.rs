@@ -7,13 +7,13 @@
 use super::belief::{Belief, Posterior};
 use super::deadline::Deadline;
 use super::fuse::{Readings, System, add_columns, column, symmetric_product};
+use super::grid::{Factor, Grid};
 use super::model::Model;
+use crate::pool::Buffer;
 use crate::prior::Activations;
 use crate::simd::{add_scaled_f64, dot};
 use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::Llt;
-use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Accum, MatMut, MatRef, Par, Side};
 use serde::{Deserialize, Serialize};
 
 /// When to stop.
@@ -67,28 +67,28 @@ pub(super) struct Problem<'a> {
     readings: &'a Readings,
     belief: &'a Belief,
     /// M_EᵀM_E + Ω_cc
-    error_normal: Llt<f64>,
+    error_normal: Factor<f64>,
     /// Ω_cc c⁻, (q)
-    error_pull: Vec<f64>,
+    error_pull: Buffer<f64>,
     deadline: Option<&'a Deadline<'a>>,
 }
 
 /// Where an iteration stands.
 #[derive(Clone, Debug)]
 pub(super) struct Point {
-    pub(super) u: Vec<f32>,
+    pub(super) u: Buffer<f32>,
     /// best c for this u
-    c: Vec<f64>,
+    c: Buffer<f64>,
     /// M_E c + M_φ φ(u) − ỹ
-    residual: Vec<f32>,
+    residual: Buffer<f32>,
     /// Ω (v − v⁻), (k + q)
-    pull: Vec<f64>,
+    pull: Buffer<f64>,
     pub(super) cost: f64,
 }
 
 impl Point {
     /// v = (u, c), (k + q)
-    pub(super) fn state(&self) -> Vec<f64> {
+    pub(super) fn state(&self) -> Buffer<f64> {
         let code = self.u.iter().map(|&u| f64::from(u));
         code.chain(self.c.iter().copied()).collect()
     }
@@ -97,12 +97,12 @@ impl Point {
 /// H = [[H_uu, H_uc], [H_cu, H_cc]] of the undamped normal equations and the gradient in u.
 struct Normal {
     /// H_uu, (k × k)
-    code: Mat<f64>,
-    /// H_uc, (k × q)
-    cross: Mat<f64>,
+    code: Grid<f64>,
+    /// H_cu, (q × k)
+    cross: Grid<f64>,
     /// H_uu − H_uc H_cc⁻¹ H_cu: of u alone, c eliminated, (k × k)
-    reduced: Mat<f64>,
-    gradient: Vec<f64>,
+    reduced: Grid<f64>,
+    gradient: Buffer<f64>,
 }
 
 /// What one start came to.
@@ -110,7 +110,7 @@ struct Normal {
 pub(super) struct Solution {
     pub(super) posterior: Option<Posterior>,
     /// v = (u, c)
-    pub(super) state: Vec<f64>,
+    pub(super) state: Buffer<f64>,
     pub(super) cost: f64,
     /// expected decrease at the start had the problem been linear: gives the innovation's χ²
     pub(super) innovation: f64,
@@ -128,14 +128,15 @@ impl<'a> Problem<'a> {
     ) -> Option<Self> {
         let (k, q) = (model.code_len(), model.error_len());
         let own = belief.precision.as_ref().submatrix(k, k, q, q);
-        let normal = &system.gram + own;
+        let mut normal = system.gram.clone();
+        add(own, normal.as_mut());
         Some(Self {
             error_pull: product(own, &belief.mean[k..]),
             model,
             system,
             readings,
             belief,
-            error_normal: normal.llt(Side::Lower).ok()?,
+            error_normal: normal.cholesky()?,
             deadline: None,
         })
     }
@@ -150,13 +151,13 @@ impl<'a> Problem<'a> {
 
     /// Cost of starting at `u`, (k).
     pub(super) fn cost_at(&self, u: &[f32]) -> f64 {
-        self.evaluate(u.to_vec(), &mut Activations::default()).cost
+        self.evaluate(u.into(), &mut Activations::default()).cost
     }
 
     /// Descends from `u`, (k).
     pub(super) fn descend(&self, u: &[f32], limits: Limits) -> Solution {
         let at = &mut Activations::default();
-        let mut point = self.evaluate(u.to_vec(), at);
+        let mut point = self.evaluate(u.into(), at);
         let (mut normal, mut fresh) = (self.linearise(&point, at), true);
         let mut damping = FIRST_DAMPING;
         let (mut iterations, mut stop) = (0, StopReason::Iterations);
@@ -176,15 +177,8 @@ impl<'a> Problem<'a> {
             };
             let worth = limits.tolerance * (point.cost + 0.5 * self.readings.outside);
             let mut small = promised <= worth;
-            let next = self.evaluate(
-                point
-                    .u
-                    .iter()
-                    .zip(&step)
-                    .map(|(u, d)| u + *d as f32)
-                    .collect(),
-                at,
-            );
+            let moved = point.u.iter().zip(step.iter());
+            let next = self.evaluate(moved.map(|(u, d)| u + *d as f32).collect(), at);
             if next.cost < point.cost {
                 let gained = (point.cost - next.cost) / promised;
                 damping *= if gained > 0.75 {
@@ -237,10 +231,10 @@ impl<'a> Problem<'a> {
     }
 
     /// The residual and cost at u, with the best c.
-    pub(super) fn evaluate(&self, u: Vec<f32>, at: &mut Activations) -> Point {
+    pub(super) fn evaluate(&self, u: Buffer<f32>, at: &mut Activations) -> Point {
         let (k, q) = (self.model.code_len(), self.model.error_len());
         self.model.evaluate(&u, at);
-        let mut residual: Vec<f32> = self.readings.y.iter().map(|y| -y).collect();
+        let mut residual: Buffer<f32> = self.readings.y.iter().map(|y| -y).collect();
         add_columns(
             self.system.head(),
             at.features().iter().copied(),
@@ -248,20 +242,22 @@ impl<'a> Problem<'a> {
         );
         self.readings.take_signs(&mut residual);
         let (mean, precision) = (&self.belief.mean, self.belief.precision.as_ref());
-        let moved: Vec<f64> = u.iter().zip(mean).map(|(&u, m)| f64::from(u) - m).collect();
+        let mut away = Buffer::with_capacity(k + q);
+        away.extend(u.iter().zip(mean.iter()).map(|(&u, m)| f64::from(u) - m));
         let error = self.system.error();
-        let code = product(precision.submatrix(k, 0, q, k), &moved);
-        let right = Mat::from_fn(q, 1, |i, _| {
+        let code = product(precision.submatrix(k, 0, q, k), &away);
+        let right = (0..q).map(|i| {
             let data = f64::from(dot(column(error, i), &residual[..error.nrows()]));
             self.error_pull[i] - code[i] - data
         });
-        let c = self.error_normal.solve(&right).col_as_slice(0).to_vec();
+        let mut c: Buffer<f64> = right.collect();
+        self.error_normal
+            .solve(MatMut::from_column_major_slice_mut(&mut c, q, 1));
         let shown = &mut residual[..error.nrows()];
         add_columns(error, c.iter().map(|&c| c as f32), shown);
-        let away = c.iter().zip(&mean[k..]).map(|(c, m)| c - m);
-        let away: Vec<f64> = moved.into_iter().chain(away).collect();
+        away.extend(c.iter().zip(&mean[k..]).map(|(c, m)| c - m));
         let pull = product(precision, &away);
-        let belief: f64 = pull.iter().zip(&away).map(|(g, d)| g * d).sum();
+        let belief: f64 = pull.iter().zip(away.iter()).map(|(g, d)| g * d).sum();
         let data: f64 = residual.iter().map(|&r| f64::from(r).powi(2)).sum();
         Point {
             u,
@@ -274,28 +270,27 @@ impl<'a> Problem<'a> {
 
     /// ∂cost/∂u, (k), at a point whose activations are current, without the Jacobian. That c follows u adds nothing: at the
     /// best c the cost does not change with it.
-    pub(super) fn gradient(&self, point: &Point, at: &Activations) -> Vec<f64> {
+    pub(super) fn gradient(&self, point: &Point, at: &Activations) -> Buffer<f64> {
         let (head, hidden) = (self.system.head(), self.model.decoder.hidden_len());
         let features = at.features().iter().enumerate();
-        let back: Vec<f32> = features
+        let back: Buffer<f32> = features
             .map(|(index, &feature)| match index < hidden && feature <= 0.0 {
                 true => 0.0, // a ReLU that is off passes nothing back
                 false => dot(column(head, index), &point.residual),
             })
             .collect();
-        let mut gradient = point.pull[..self.model.code_len()].to_vec();
+        let mut gradient: Buffer<f64> = point.pull[..self.model.code_len()].into();
         let data = self.model.decoder.pull_back(at, &back);
-        gradient
-            .iter_mut()
-            .zip(data)
-            .for_each(|(g, d)| *g += f64::from(d));
+        let values = gradient.iter_mut().zip(data.iter());
+        values.for_each(|(g, d)| *g += f64::from(*d));
         gradient
     }
 
     /// The largest curvature of the linearised cost at a point whose activations are current.
     pub(super) fn curvature(&self, point: &Point, at: &mut Activations) -> Option<f64> {
         let normal = self.linearise(point, at);
-        let eigenvalues = normal.reduced.self_adjoint_eigenvalues(Side::Lower).ok()?;
+        let reduced = normal.reduced.as_ref();
+        let eigenvalues = reduced.self_adjoint_eigenvalues(Side::Lower).ok()?;
         eigenvalues.last().copied()
     }
 
@@ -304,18 +299,24 @@ impl<'a> Problem<'a> {
         let (k, q) = (self.model.code_len(), self.model.error_len());
         let jacobian = self.jacobian(at);
         let belief = self.belief.precision.as_ref();
-        let code = symmetric_product(jacobian.as_ref()) + belief.submatrix(0, 0, k, k);
+        let mut code = symmetric_product(jacobian.as_ref());
+        add(belief.submatrix(0, 0, k, k), code.as_mut());
         let error = self.system.error();
         let shown = jacobian.as_ref().subrows(0, error.nrows());
-        let cross = shown.transpose() * error;
-        let cross = Mat::from_fn(k, q, |r, c| f64::from(cross[(r, c)]) + belief[(r, k + c)]);
+        let cross = Grid::product(error.transpose(), shown);
+        let mut cross = Grid::of(cross.as_ref(), f64::from);
+        add(belief.submatrix(k, 0, q, k), cross.as_mut());
         let mut reduced = code.clone();
         if q > 0 {
-            reduced -= &cross * self.error_normal.solve(cross.transpose());
+            let mut explained = cross.clone();
+            self.error_normal.solve(explained.as_mut());
+            let out = reduced.as_mut();
+            let cross = cross.as_ref().transpose();
+            matmul(out, Accum::Add, cross, explained.as_ref(), -1.0, Par::Seq);
         }
-        let mut gradient = point.pull[..k].to_vec();
+        let mut gradient: Buffer<f64> = point.pull[..k].into();
         for (c, g) in gradient.iter_mut().enumerate() {
-            *g += f64::from(dot(jacobian.col_as_slice(c), &point.residual));
+            *g += f64::from(dot(jacobian.column(c), &point.residual));
         }
         Normal {
             code,
@@ -326,21 +327,21 @@ impl<'a> Problem<'a> {
     }
 
     /// F = ∂(M_φ φ)/∂u, (rows × k): only active columns of the head are read.
-    fn jacobian(&self, at: &mut Activations) -> Mat<f32> {
+    fn jacobian(&self, at: &mut Activations) -> Grid<f32> {
         let (k, hidden) = (self.model.code_len(), self.model.decoder.hidden_len());
         let head = self.system.head();
         let jacobian = self.model.decoder.jacobian(at);
         let rows = head.nrows();
-        let mut gathered = Vec::with_capacity(rows * jacobian.active.len());
+        let mut gathered = Buffer::with_capacity(rows * hidden); // were all active
         jacobian
             .active
             .iter()
             .for_each(|&unit| gathered.extend_from_slice(column(head, unit)));
         let gathered = MatRef::from_column_major_slice(&gathered, rows, jacobian.active.len());
-        let mut out: Mat<f32> = if head.ncols() > hidden {
-            head.subcols(hidden, k).to_owned()
+        let mut out = if head.ncols() > hidden {
+            Grid::of(head.subcols(hidden, k), |v| v)
         } else {
-            Mat::zeros(rows, k)
+            Grid::zeros(rows, k)
         };
         matmul(
             out.as_mut(),
@@ -354,40 +355,46 @@ impl<'a> Problem<'a> {
     }
 
     /// The damped step in u and the decrease that the linearised problem promises for it.
-    fn step(&self, normal: &Normal, damping: f64) -> Option<(Vec<f64>, f64)> {
+    fn step(&self, normal: &Normal, damping: f64) -> Option<(Buffer<f64>, f64)> {
         let k = self.model.code_len();
         let mut damped = normal.reduced.clone();
         (0..k).for_each(|i| damped[(i, i)] += damping * damped[(i, i)].abs().max(1e-12));
-        let right = Mat::from_fn(k, 1, |i, _| -normal.gradient[i]);
-        let step = damped.llt(Side::Lower).ok()?.solve(&right);
-        let step = step.col_as_slice(0).to_vec();
+        let mut step: Buffer<f64> = normal.gradient.iter().map(|g| -g).collect();
+        let column = MatMut::from_column_major_slice_mut(&mut step, k, 1);
+        damped.cholesky()?.solve(column);
         let bent = product(normal.reduced.as_ref(), &step);
-        let terms = step.iter().zip(&bent).zip(&normal.gradient);
+        let terms = step.iter().zip(bent.iter()).zip(normal.gradient.iter());
         let promised = terms.map(|((s, bent), g)| -s * (g + 0.5 * bent)).sum();
         Some((step, promised))
     }
 
     /// The whole undamped normal matrix, (k + q × k + q).
-    fn full(&self, normal: &Normal) -> Mat<f64> {
+    fn full(&self, normal: &Normal) -> Grid<f64> {
         let (k, q) = (self.model.code_len(), self.model.error_len());
-        let belief = self.belief.precision.as_ref();
-        let mut full = belief.to_owned();
+        let mut full = self.belief.precision.clone();
         let mut block = |at: (usize, usize), part: MatRef<'_, f64>| {
             let (rows, cols) = part.shape();
-            full.submatrix_mut(at.0, at.1, rows, cols).copy_from(part);
+            full.as_mut()
+                .submatrix_mut(at.0, at.1, rows, cols)
+                .copy_from(part);
         };
         block((0, 0), normal.code.as_ref());
-        block((0, k), normal.cross.as_ref());
-        block((k, 0), normal.cross.transpose());
-        let mut error = full.submatrix_mut(k, k, q, q);
-        error += &self.system.gram;
+        block((0, k), normal.cross.as_ref().transpose());
+        block((k, 0), normal.cross.as_ref());
+        let error = full.as_mut().submatrix_mut(k, k, q, q);
+        add(self.system.gram.as_ref(), error);
         full
     }
 }
 
+/// out += M.
+fn add(matrix: MatRef<'_, f64>, mut out: MatMut<'_, f64>) {
+    out += matrix;
+}
+
 /// M v, of a matrix whose columns are contiguous.
-fn product(matrix: MatRef<'_, f64>, v: &[f64]) -> Vec<f64> {
-    let mut out = vec![0.0; matrix.nrows()];
+fn product(matrix: MatRef<'_, f64>, v: &[f64]) -> Buffer<f64> {
+    let mut out = Buffer::zeros(matrix.nrows());
     for (column, &weight) in matrix.col_iter().zip(v) {
         if let Some(column) = column.try_as_col_major() {
             add_scaled_f64(weight, column.as_slice(), &mut out);

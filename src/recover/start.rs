@@ -8,6 +8,7 @@ use super::model::Model;
 use super::reference::Solver;
 use super::report::{Settings, StartKind};
 use super::solve::{Problem, Solution, StopReason};
+use crate::pool::Buffer;
 
 /// The greatest error scale, and one over the least.
 const MOST_ERROR_SCALE: f64 = 30.0;
@@ -101,7 +102,7 @@ impl Start<'_> {
     /// From the frame before, as an iterated extended Kalman filter.
     fn warm(&self, belief: &Belief, left: &Readings) -> Option<Solution> {
         let code = belief.mean[..self.model.code_len()].iter();
-        let start: Vec<f32> = code.map(|&m| m as f32).collect();
+        let start: Buffer<f32> = code.map(|&m| m as f32).collect();
         let problem = Problem::new(self.model, self.system, left, belief)?.by(self.deadline);
         let solution = problem.descend(&start, self.settings.limits);
         let finite = solution.cost.is_finite();
@@ -111,7 +112,7 @@ impl Start<'_> {
     /// From the measurement alone: the linear estimate, zero, random codes, each against its negative, whose basin near
     /// −ρ_d z* is the other one (Hand & Voroninski 2017, theorem 2). The lowest cost wins. With its e².
     fn cold(&self, linear: Option<Vec<f32>>) -> Option<(Solution, f64)> {
-        let readings = &self.system.project_whitened(self.whitened.to_vec());
+        let readings = &self.system.project_whitened(self.whitened.into());
         let k = self.model.code_len();
         let belief = Belief::prior(k, self.model.state_len(), 1.0);
         let problem = Problem::new(self.model, self.system, readings, &belief)?.by(self.deadline);
@@ -160,7 +161,7 @@ impl Start<'_> {
         let k = self.model.code_len();
         let belief = Belief::prior(k, self.model.state_len(), error_scale).beside(error_scale);
         let code: Vec<f32> = solution.state[..k].iter().map(|&u| u as f32).collect();
-        let readings = self.system.project_whitened(self.whitened.to_vec());
+        let readings = self.system.project_whitened(self.whitened.into());
         let problem = Problem::new(self.model, self.system, &readings, &belief)?;
         Some(problem.cost_at(&code) + 0.5 * readings.outside)
     }

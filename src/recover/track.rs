@@ -19,6 +19,7 @@ use super::start::{Chosen, Start, blended};
 use super::view::Views;
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
+use crate::pool::Buffer;
 use crate::prior::{Activations, Prior};
 use crate::sensing::{Operator, SensorDescription};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ struct Solved {
     /// readings that count
     count: f64,
     /// E\[rest | y\], (J·n)
-    rest: Vec<f32>,
+    rest: Buffer<f32>,
     /// see [`Report::unexplained`]
     unexplained: f64,
     /// what the frame says of the time constants of state and rest, where the track goes on
@@ -50,7 +51,7 @@ struct Last {
     stamp_ns: u64,
     posterior: Posterior,
     /// E\[rest | y\], (J·n), at the sensor's own scale
-    rest: Vec<f32>,
+    rest: Buffer<f32>,
 }
 
 impl Last {
@@ -220,16 +221,17 @@ impl<C: Clock> Tracker<C> {
             Some((measurement, signs)) => (measurement, signs.clone()),
             None => (measurement, Signs::default()),
         };
-        let (brightness, measurement) = &self.scaled(measurement)?;
+        let (brightness, scaled) = self.scaled(measurement)?;
+        let measurement = &scaled;
         if self.settings.method != Method::Latent {
-            let estimate = self.estimate_image(measurement, *brightness, arrived)?;
+            let estimate = self.estimate_image(measurement, brightness, arrived)?;
             return Ok(Estimate { signs, ..estimate });
         }
         let system = self.views.system(measurement)?;
         let prepared = self.clock.now_ns();
         let after_ms = self.settings.deadline_ms;
         let deadline = Deadline::new(&self.clock, arrived, after_ms, self.reserve);
-        let scale = self.model.scale(*brightness);
+        let scale = self.model.scale(brightness);
         let carried = self.carried(measurement, scale);
         let Solved {
             chosen,
@@ -245,11 +247,11 @@ impl<C: Clock> Tracker<C> {
             lost,
             ..
         } = chosen;
-        let state: Vec<f32> = solution.state.iter().map(|&v| v as f32).collect();
+        let state: Buffer<f32> = solution.state.iter().map(|&v| v as f32).collect();
         let stamp_ns = measurement.stamp_ns;
         let posterior = solution.posterior.map(|p| p.of_scaled(error_scale));
         let draws = match (&posterior, self.settings.sigma_block) {
-            (None, _) | (_, 0) => vec![],
+            (None, _) | (_, 0) => Buffer::default(),
             (Some(posterior), _) => posterior.draws(),
         };
         self.reserve = deadline.reserve();
@@ -264,7 +266,7 @@ impl<C: Clock> Tracker<C> {
         if let Some((state, rest)) = lessons.filter(|_| !self.settings.fixed_time_constants) {
             self.pace.learn(state, rest);
         }
-        self.last_brightness = Some(*brightness);
+        self.last_brightness = Some(brightness);
         let report = Report {
             start,
             stop: solution.stop,
@@ -274,7 +276,7 @@ impl<C: Clock> Tracker<C> {
             innovation_ratio: 2.0 * solution.innovation / count,
             unexplained,
             untrusted: untrusted(unexplained, count),
-            code: state[..self.model.code_len()].to_vec(),
+            code: state[..self.model.code_len()].into(),
             time_constants_s: [
                 time_constants.code,
                 time_constants.error,
@@ -286,6 +288,8 @@ impl<C: Clock> Tracker<C> {
                 render_ns: 0,
             },
         };
+        let seen = self.views.fused(measurement.pattern_set).seen;
+        drop(Buffer::from(scaled.y)); // for the next frame's
         Ok(Estimate {
             report,
             source: Source::Latent {
@@ -293,7 +297,7 @@ impl<C: Clock> Tracker<C> {
                 rest,
                 error_scale: error_scale as f32,
                 draws,
-                seen: self.views.fused(measurement.pattern_set).seen,
+                seen,
             },
             scale,
             signs,
@@ -334,7 +338,7 @@ impl<C: Clock> Tracker<C> {
                 innovation_ratio: 0.0,
                 unexplained: 0.0,
                 untrusted: false,
-                code: vec![],
+                code: Buffer::default(),
                 time_constants_s: [0.0; 3],
                 timing: Timing {
                     solve_ns: self.clock.now_ns() - started,
@@ -423,7 +427,7 @@ impl<C: Clock> Tracker<C> {
         }
         Ok(Measurement {
             gain,
-            y: measurement.y.iter().map(|y| y / scale).collect(),
+            y: Buffer::from_iter(measurement.y.iter().map(|y| y / scale)).into_vec(),
             missing: measurement.missing.clone(),
             ..*measurement
         })
@@ -442,7 +446,7 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// What remains of the rest of the frame before, (J·n), at this frame's scale; `None` at the first.
-    fn carried(&self, measurement: &Measurement, scale: f32) -> Option<Vec<f32>> {
+    fn carried(&self, measurement: &Measurement, scale: f32) -> Option<Buffer<f32>> {
         let last = self.last.as_ref().filter(|_| !self.settings.always_cold)?;
         let decay = (-last.elapsed_s(measurement) / self.pace.now().rest).exp();
         let factor = decay as f32 / scale;
@@ -454,7 +458,7 @@ impl<C: Clock> Tracker<C> {
         &self,
         measurement: &Measurement,
         system: &System,
-        carried: Option<Vec<f32>>,
+        carried: Option<Buffer<f32>>,
         deadline: &Deadline<'_>,
     ) -> Result<Solved, MeasurementError> {
         let degenerate = || MeasurementError::Degenerate {
@@ -484,17 +488,17 @@ impl<C: Clock> Tracker<C> {
         let chosen = start.choose(before, linear).ok_or_else(degenerate)?;
         let solution = &chosen.solution;
         let (code, error) = solution.state.split_at(self.model.code_len());
-        let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
+        let code: Buffer<f32> = code.iter().map(|&u| u as f32).collect();
         let mut at = Activations::default();
         self.model.evaluate(&code, &mut at);
         let mut misfit = 2.0 * solution.cost;
-        let (mut lessons, mut rest) = (None, vec![0.0; self.model.output_len()]);
+        let (mut lessons, mut rest) = (None, Buffer::zeros(self.model.output_len()));
         let mut left = system.left(&whitened, at.features(), error);
         if let Some((before, belief, beyond)) = warm.filter(|_| chosen.warm) {
             // wrong patterns that come again are remembered in the rest, which the state must do without here
             misfit = misfit.max(left.iter().map(|&l| f64::from(l).powi(2)).sum());
             let carried = whitened.iter().zip(&beyond.whitened);
-            let carried: Vec<f32> = carried.map(|(all, beyond)| all - beyond).collect();
+            let carried: Buffer<f32> = carried.map(|(all, beyond)| all - beyond).collect();
             left.iter_mut().zip(&carried).for_each(|(l, c)| *l -= c);
             lessons = self.lessons(measurement, &belief, solution, (&carried, &left));
             rest = before;
@@ -549,9 +553,9 @@ fn first_pace(settings: &Settings) -> Pace {
 }
 
 /// y − (I_J⊗A) x, (J·m), of an image x, (J·n).
-pub(super) fn without(operator: &dyn Operator, x: &[f32], y: &[f32]) -> Vec<f32> {
-    let mut scratch = vec![0.0; operator.scratch()];
-    let mut out = vec![0.0; y.len()];
+pub(super) fn without(operator: &dyn Operator, x: &[f32], y: &[f32]) -> Buffer<f32> {
+    let mut scratch = Buffer::zeros(operator.scratch());
+    let mut out = Buffer::zeros(y.len());
     without_into(operator, x, y, &mut out, &mut scratch);
     out
 }

@@ -4,6 +4,7 @@
 
 use super::planes::{Convolution, Fine, Grid, Tiles, put_together, take_apart};
 use super::track::without_into;
+use crate::pool::Buffer;
 use crate::prior::{Affine, Conditional, Stage, Unrolled};
 use crate::sensing::Operator;
 
@@ -43,13 +44,13 @@ struct StageLayers {
 #[derive(Clone, Debug)]
 struct Layer {
     convolution: Convolution,
-    bias: Vec<f32>,
+    bias: Buffer<f32>,
 }
 
 impl Layer {
     fn new(affine: &Affine, side: usize) -> Self {
         let convolution = Convolution::new(&affine.weight, side);
-        let bias = convolution.grouped(affine.bias.clone());
+        let bias = convolution.grouped(affine.bias[..].into());
         Self { convolution, bias }
     }
 

@@ -3,11 +3,11 @@
 //! no inner loop, and any state is a start.
 
 use super::differences::{climb, step_image, weigh};
+use super::grid::Grid;
 use super::method::Refine;
+use crate::pool::Buffer;
 use crate::sensing::Operator;
 use crate::simd::add_columns;
-use faer::linalg::solvers::DenseSolveCore;
-use faer::{Mat, Side};
 use std::slice::from_mut;
 
 /// Differences that the duals are stepped for, in units of the return that the prior knows.
@@ -44,9 +44,9 @@ pub(super) struct Terms<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// the image, (J·n)
-    pub(super) x: Vec<f32>,
+    pub(super) x: Buffer<f32>,
     /// dual of differences along rows and along columns, (J·n) each
-    differences: [Vec<f32>; 2],
+    differences: [Buffer<f32>; 2],
     room: Room,
 }
 
@@ -89,7 +89,7 @@ struct Channel {
 
 impl State {
     /// At an image, with duals of its differences along rows and along columns, (J·n) each.
-    pub(super) fn of(x: Vec<f32>, differences: [Vec<f32>; 2]) -> Self {
+    pub(super) fn of(x: Buffer<f32>, differences: [Buffer<f32>; 2]) -> Self {
         Self {
             x,
             differences,
@@ -98,7 +98,7 @@ impl State {
     }
 
     /// Duals of differences along rows and along columns, (J·n) each.
-    pub(super) fn duals(&self) -> &[Vec<f32>; 2] {
+    pub(super) fn duals(&self) -> &[Buffer<f32>; 2] {
         &self.differences
     }
 
@@ -337,14 +337,13 @@ fn uncoupled(matrix: &[f32]) -> bool {
 }
 
 /// (I + σ S_N)⁻¹, row-major, (J × J).
-fn shrink(noise: &[f32], step: f32) -> Option<Vec<f32>> {
+fn shrink(noise: &[f32], step: f32) -> Option<Buffer<f32>> {
     let channels = noise.len().isqrt();
-    let matrix = Mat::from_fn(channels, channels, |r, c| {
+    let matrix = Grid::from_fn(channels, channels, |r, c| {
         f64::from(u8::from(r == c)) + f64::from(step) * f64::from(noise[r * channels + c])
     });
-    let inverse = matrix.llt(Side::Lower).ok()?.inverse();
-    let entries = (0..channels * channels).map(|i| inverse[(i / channels, i % channels)] as f32);
-    Some(entries.collect())
+    let inverse = matrix.cholesky()?.inverse(); // symmetric
+    Some(inverse.values().iter().map(|&v| v as f32).collect())
 }
 
 /// The largest singular value of an operator squared, by power iteration from a random image.
@@ -407,7 +406,7 @@ mod tests {
         let mut state = State::default();
         state.restart(terms.near);
         terms.descend(&mut state, iterations).unwrap();
-        state.x
+        state.x.to_vec()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whitening of readings by S₀ = A C Aᵀ + αN₀, missing ones left out.
 
 use super::rest::Spread;
+use crate::pool::Buffer;
 use crate::simd::{add_columns, dots};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, MatRef, Par, Side};
@@ -94,7 +95,7 @@ impl Whitener {
 
     /// S₀^(−½) v, of `v` indexed like y, (J·m), into `out`, (rows).
     pub(super) fn apply(&self, v: &[f32], out: &mut [f32]) {
-        let (mut values, mut start) = (vec![0.0; self.largest()], 0);
+        let (mut values, mut start) = (Buffer::zeros(self.largest()), 0);
         for block in &self.blocks {
             let values = &mut values[..block.rows.len()];
             let gathered = values.iter_mut().zip(&block.rows);
@@ -122,7 +123,7 @@ impl Whitener {
     /// S₀^(−½)ᵀ w of `w`, (rows), into `out` indexed like y, (J·m); 0 where a reading is missing.
     pub(super) fn apply_transposed(&self, w: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        let (mut values, mut start) = (vec![0.0; self.largest()], 0);
+        let (mut values, mut start) = (Buffer::zeros(self.largest()), 0);
         for block in &self.blocks {
             let values = &mut values[..block.rows.len()];
             block.apply_transposed(&w[start..start + values.len()], values);

@@ -1,6 +1,7 @@
 //! Images in whole numbers of few bits.
 
 use super::whole::{self, Whole};
+use crate::pool::Buffer;
 use crate::simd::kernel;
 use std::ops::Range;
 
@@ -181,10 +182,10 @@ impl Images<i16> {
     }
 
     /// ⟨image, v⟩ of each image, (images), of `v`, (J·n).
-    pub(in crate::recover) fn products(&self, v: &[f32]) -> Vec<f32> {
-        let mut scaled = v.to_vec();
+    pub(in crate::recover) fn products(&self, v: &[f32]) -> Buffer<f32> {
+        let mut scaled = Buffer::from(v);
         scaled.iter_mut().zip(&self.step).for_each(|(v, s)| *v *= s);
-        let mut out = vec![0.0; self.count()];
+        let mut out = Buffer::zeros(self.count());
         for (group, out) in out.chunks_mut(AT_ONCE).enumerate() {
             let first = group * AT_ONCE; // what there is none left of is the last again
             let image = |slot: usize| self.steps(first + slot.min(out.len() - 1));
@@ -252,10 +253,10 @@ mod tests {
             assert!((image[i] - value(3, i)).abs() < most / 32_000.0);
         }
         let against: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos()).collect();
-        for (c, product) in images.products(&against).into_iter().enumerate() {
+        for (c, product) in images.products(&against).iter().enumerate() {
             let pairs = against.iter().enumerate();
             let exact: f64 = pairs.map(|(i, v)| f64::from(v * value(c, i))).sum();
-            assert!((f64::from(product) - exact).abs() < 1e-4 * len as f64);
+            assert!((f64::from(*product) - exact).abs() < 1e-4 * len as f64);
         }
     }
 }

@@ -124,12 +124,13 @@ mod tests {
     use super::super::Tiles;
     use super::super::tests::{GRID, planes};
     use super::*;
+    use crate::pool::Buffer;
 
     /// ⟨error, W * input⟩.
     fn overlap(weights: &Matrix, side: usize, input: &[f32], error: &[f32]) -> f64 {
         let layer = Convolution::new(weights, side);
         let mut output = GRID.planes(weights.rows());
-        let bias = layer.grouped(vec![0.0; weights.rows()]);
+        let bias = layer.grouped(Buffer::zeros(weights.rows()));
         layer.apply(
             GRID,
             input,
@@ -156,7 +157,7 @@ mod tests {
             let made = overlap(&weights, side, &input, &error);
             let turned = Convolution::turned(&weights, side);
             let mut back = GRID.planes(inputs);
-            let bias = turned.grouped(vec![0.0; inputs]);
+            let bias = turned.grouped(Buffer::zeros(inputs));
             turned.apply(GRID, &error, &bias, false, &mut back, &mut Tiles::default());
             let again = product(&back, &input);
             assert!(

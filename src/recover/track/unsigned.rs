@@ -3,6 +3,7 @@
 use super::{Tracker, without};
 use crate::clock::Clock;
 use crate::frame::Measurement;
+use crate::pool::Buffer;
 use crate::recover::belief::Belief;
 use crate::recover::error::MeasurementError;
 use crate::recover::expectation::expected;
@@ -185,7 +186,7 @@ impl<C: Clock> Tracker<C> {
     }
 
     /// What the rest of the frame before reads, (J·m), at a scale of this frame.
-    fn carried_readings(&self, measurement: &Measurement, scale: f32) -> Option<Vec<f32>> {
+    fn carried_readings(&self, measurement: &Measurement, scale: f32) -> Option<Buffer<f32>> {
         let rest = self.carried(measurement, scale)?;
         let pattern = &self.description.patterns[measurement.pattern_set];
         let mut readings = without(pattern, &rest, &vec![0.0; measurement.y.len()]);

@@ -3,6 +3,7 @@
 use super::super::planes::gradient::{add_bias, add_weights};
 use super::super::planes::{Convolution, Fine, Grid, Tiles, put_together, take_apart};
 use super::{Back, Given, Network, Room, StageRoom};
+use crate::pool::Buffer;
 use crate::prior::{Affine, Conditional, Stage, Unrolled};
 use crate::simd::{add_scaled, dot, kernel};
 
@@ -279,7 +280,7 @@ struct Steps(Vec<f32>);
 impl Steps {
     fn of(logits: &Conditional, conditions: [f32; 2]) -> Self {
         let logits = logits.at(conditions);
-        Self(logits.into_iter().map(Unrolled::step_of).collect())
+        Self(logits.iter().map(|&l| Unrolled::step_of(l)).collect())
     }
 
     /// The gradient of the residual, (J·n), from that of the image.
@@ -333,7 +334,7 @@ fn learn(grid: Grid, input: &[f32], error: &[f32], side: usize, gradient: &mut A
 
 /// Takes the gradient of what a layer makes back to that of what it is made of.
 fn back(turned: &Convolution, grid: Grid, error: &[f32], input: &mut [f32], tiles: &mut Tiles) {
-    let bias = turned.grouped(vec![]);
+    let bias = turned.grouped(Buffer::default());
     turned.apply(grid, error, &bias, false, input, tiles);
 }
 

@@ -1,0 +1,238 @@
+//! Small dense algebra in vectors that are used again: matrices, products, Cholesky factors.
+
+use crate::pool::{Buffer, Element};
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
+use faer::linalg::triangular_solve::{
+    solve_lower_triangular_in_place, solve_upper_triangular_in_place,
+};
+use faer::traits::ComplexField;
+use faer::{Accum, MatMut, MatRef, Par};
+use std::cell::RefCell;
+use std::ops::{Index, IndexMut};
+
+/// A value of a [`Grid`].
+pub(super) trait Value: Element + ComplexField + Copy {}
+
+impl Value for f32 {}
+impl Value for f64 {}
+
+/// A dense matrix, column after column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Grid<T: Element> {
+    values: Buffer<T>,
+    rows: usize,
+    cols: usize,
+}
+
+/// A lower triangular L of L Lᵀ = M.
+#[derive(Clone, Debug)]
+pub(super) struct Factor<T: Element>(Grid<T>);
+
+impl<T: Value> Grid<T> {
+    pub(super) fn zeros(rows: usize, cols: usize) -> Self {
+        Self {
+            values: Buffer::zeros(rows * cols),
+            rows,
+            cols,
+        }
+    }
+
+    /// Of entries by row and column.
+    pub(super) fn from_fn(
+        rows: usize,
+        cols: usize,
+        mut entry: impl FnMut(usize, usize) -> T,
+    ) -> Self {
+        let mut grid = Self::zeros(rows, cols);
+        for (c, column) in grid.columns_mut().enumerate() {
+            let slots = column.iter_mut().enumerate();
+            slots.for_each(|(r, value)| *value = entry(r, c));
+        }
+        grid
+    }
+
+    /// Of another matrix's values, converted.
+    pub(super) fn of<A: Copy>(matrix: MatRef<'_, A>, to: impl Fn(A) -> T) -> Self {
+        let mut grid = Self::zeros(matrix.nrows(), matrix.ncols());
+        for (slots, column) in grid.columns_mut().zip(matrix.col_iter()) {
+            let slots = slots.iter_mut().zip(column.iter());
+            slots.for_each(|(slot, value)| *slot = to(*value));
+        }
+        grid
+    }
+
+    /// A B.
+    pub(super) fn product(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Self {
+        let mut out = Self::zeros(a.nrows(), b.ncols());
+        matmul(out.as_mut(), Accum::Replace, a, b, T::one_impl(), Par::Seq);
+        out
+    }
+
+    /// Mᵀ M of its lower triangle, which is all that is written.
+    pub(super) fn lower_square(matrix: MatRef<'_, T>) -> Self {
+        let mut out = Self::zeros(matrix.ncols(), matrix.ncols());
+        triangular::matmul(
+            out.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Replace,
+            matrix.transpose(),
+            BlockStructure::Rectangular,
+            matrix,
+            BlockStructure::Rectangular,
+            T::one_impl(),
+            Par::Seq,
+        );
+        out
+    }
+
+    pub(super) fn nrows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn as_ref(&self) -> MatRef<'_, T> {
+        MatRef::from_column_major_slice(&self.values, self.rows, self.cols)
+    }
+
+    pub(super) fn as_mut(&mut self) -> MatMut<'_, T> {
+        MatMut::from_column_major_slice_mut(&mut self.values, self.rows, self.cols)
+    }
+
+    /// All values, column after column.
+    pub(super) fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// Column `c`.
+    pub(super) fn column(&self, c: usize) -> &[T] {
+        &self.values[c * self.rows..][..self.rows]
+    }
+
+    /// All columns.
+    pub(super) fn columns_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+        self.values.chunks_exact_mut(self.rows.max(1))
+    }
+
+    /// M ← s M.
+    pub(super) fn scale(&mut self, by: T)
+    where
+        T: std::ops::MulAssign,
+    {
+        self.values.iter_mut().for_each(|v| *v *= by);
+    }
+
+    /// By its lower triangle; `None` where it is not positive definite.
+    pub(super) fn cholesky(mut self) -> Option<Factor<T>> {
+        thread_local! {
+            static SCRATCH: RefCell<MemBuffer> = RefCell::new(MemBuffer::new(StackReq::EMPTY));
+        }
+        let needed = cholesky_in_place_scratch::<T>(self.rows, Par::Seq, Default::default());
+        SCRATCH.with_borrow_mut(|scratch| {
+            let bytes = needed.unaligned_bytes_required();
+            if scratch.len() < bytes {
+                *scratch = MemBuffer::new(StackReq::new::<u8>(bytes));
+            }
+            let stack = MemStack::new(scratch);
+            let regularization = Default::default();
+            let all = Default::default();
+            cholesky_in_place(self.as_mut(), regularization, Par::Seq, stack, all).ok()
+        })?;
+        for (c, column) in self.columns_mut().enumerate() {
+            column[..c].fill(T::zero_impl());
+        }
+        Some(Factor(self))
+    }
+}
+
+impl<T: Value> Factor<T> {
+    /// L
+    pub(super) fn lower(&self) -> MatRef<'_, T> {
+        self.0.as_ref()
+    }
+
+    /// B ← M⁻¹ B.
+    pub(super) fn solve(&self, mut right: MatMut<'_, T>) {
+        let lower = self.lower();
+        solve_lower_triangular_in_place(lower, right.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(lower.transpose(), right, Par::Seq);
+    }
+
+    /// M⁻¹
+    pub(super) fn inverse(&self) -> Grid<T> {
+        let size = self.0.rows;
+        let mut lower = Grid::zeros(size, size);
+        invert_lower_triangular(lower.as_mut(), self.lower(), Par::Seq);
+        let mut out = Grid::zeros(size, size);
+        triangular::matmul(
+            out.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Replace,
+            lower.as_ref().transpose(),
+            BlockStructure::TriangularUpper,
+            lower.as_ref(),
+            BlockStructure::TriangularLower,
+            T::one_impl(),
+            Par::Seq,
+        );
+        out.mirror();
+        out
+    }
+}
+
+impl<T: Value> Grid<T> {
+    /// Makes it symmetric by its lower triangle.
+    pub(super) fn mirror(&mut self) {
+        for c in 1..self.cols {
+            for r in 0..c {
+                self[(r, c)] = self[(c, r)];
+            }
+        }
+    }
+}
+
+impl<T: Element> Index<(usize, usize)> for Grid<T> {
+    type Output = T;
+
+    fn index(&self, (r, c): (usize, usize)) -> &T {
+        &self.values[c * self.rows + r]
+    }
+}
+
+impl<T: Element> IndexMut<(usize, usize)> for Grid<T> {
+    fn index_mut(&mut self, (r, c): (usize, usize)) -> &mut T {
+        &mut self.values[c * self.rows + r]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_solves_and_inverts() {
+        let matrix = Grid::from_fn(5, 5, |r, c| {
+            let near: f64 = 0.4f64.powi(r.abs_diff(c) as i32);
+            near + f64::from(u8::from(r == c)) * (1.0 + r as f64)
+        });
+        let factor = matrix.clone().cholesky().unwrap();
+        let again = Grid::product(factor.lower(), factor.lower().transpose());
+        let unit = Grid::product(matrix.as_ref(), factor.inverse().as_ref());
+        let mut right = Grid::from_fn(5, 2, |r, c| (r * 2 + c) as f64);
+        let wanted = right.clone();
+        factor.solve(right.as_mut());
+        let found = Grid::product(matrix.as_ref(), right.as_ref());
+        for (r, c) in (0..5).flat_map(|r| (0..5).map(move |c| (r, c))) {
+            assert!((again[(r, c)] - matrix[(r, c)]).abs() < 1e-12);
+            assert!((unit[(r, c)] - f64::from(u8::from(r == c))).abs() < 1e-12);
+            assert!(c > 1 || (found[(r, c)] - wanted[(r, c)]).abs() < 1e-12);
+        }
+        assert!(
+            Grid::from_fn(2, 2, |_, _| 1.0f32 - 2.0)
+                .cholesky()
+                .is_none()
+        );
+    }
+}
