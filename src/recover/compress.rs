@@ -8,12 +8,12 @@ use super::grid::Grid;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
-/// Variance that may be lost, over that of the noise in all readings.
+/// Mean square that may be lost, over that of the noise in all readings.
 const LOST: f32 = 0.002;
 
 /// An orthonormal basis, (rows × any), of what whitened readings `head`·φ + `error`·c, (rows), show: first of all that c
-/// can do, (q) columns, then of φ until only [`LOST`] of its variance is left, where `features`, (H × any), are a factor of
-/// φ's covariance.
+/// can do, (q) columns, then of φ until only [`LOST`] of its second moments is left, of which `features`, (H × any), are a
+/// factor: its mean too, which would else count as unexplained.
 ///
 /// By a Cholesky factorisation with pivots, largest first, which stops early (Harbrecht, Peters & Schneider 2012, "On the
 /// low-rank approximation by the pivoted Cholesky decomposition"), of the inner products of what the factor's columns show.

@@ -66,7 +66,7 @@ impl Refine {
         cold_iterations: 150,
         variation: 18.0,
         edge: 0.05,
-        proximity: 0.3,
+        proximity: 0.2,
         freedom: 0.3,
         last_proximity: 6.0,
         doubt: 3.0,

@@ -10,7 +10,7 @@ use super::view::Shared;
 use crate::pool::Buffer;
 use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::sensing::SensorDescription;
-use crate::simd::{add_scaled, kernel};
+use crate::simd::kernel;
 use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -40,7 +40,7 @@ pub struct Model {
     pub(super) decoder: Decoder,
     /// its layers' weights, transposed
     turned: Vec<Matrix>,
-    /// a factor F of φ's covariance F Fᵀ, (H × any), where codes have a distribution
+    /// a factor F of φ's second moments E\[φ φᵀ\] = F Fᵀ, (H × any), where codes have a distribution
     pub(super) features: Option<Mat<f32>>,
     /// images of the H features
     pub(super) head: Columns,
@@ -158,15 +158,10 @@ impl Model {
         let mut at = Activations::default();
         let mut normal = StandardNormal.sample_iter(ChaCha8Rng::seed_from_u64(0));
         let mut samples = Mat::zeros(self.feature_len(), SAMPLES);
-        let mut mean = vec![0.0; self.feature_len()];
         for s in 0..SAMPLES {
             let code: Vec<f32> = normal.by_ref().take(self.code_len()).collect();
             self.evaluate(&code, &mut at);
             samples.col_as_slice_mut(s).copy_from_slice(at.features());
-            add_scaled(1.0 / SAMPLES as f32, at.features(), &mut mean);
-        }
-        for s in 0..SAMPLES {
-            add_scaled(-1.0, &mean, samples.col_as_slice_mut(s));
         }
         samples *= faer::Scale((SAMPLES as f32).sqrt().recip());
         if SAMPLES <= self.feature_len() {
