@@ -6,7 +6,8 @@
 //!
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
 //! them. Each sensor has a lane of its own at its worker, and lanes are served in turn; [`Options::policy`] says what happens
-//! when a frame finds its sensor's lane full; behind it stages wait for each other. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
+//! when a frame finds its sensor's lane full; behind it stages wait for each other. One more thread finds what the next pattern sets
+//! make of the model while their frames are still to come. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
 //! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts
 //! cold; where finishing it does, the others go on as they were.
 
@@ -63,6 +64,9 @@ use std::thread::JoinHandle;
 
 /// Frames of each sensor that may wait to be rendered, and to be finished: while one does, stages go on with the others.
 const WAITING: usize = 1;
+
+/// Sensors at most whose next pattern sets wait to be prepared.
+const PREPARED: usize = 64;
 
 /// How a pipeline is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +191,11 @@ impl Pipeline {
         let thread = |name: String, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name).spawn(run)
         };
+        let (ahead, wanted) = crossbeam_channel::bounded(PREPARED);
+        stages.push(thread(
+            "prepare".to_owned(),
+            Box::new(move || stages::prepare(&wanted)),
+        )?);
         for index in 0..workers {
             let (lanes, turns) = Lanes::new(policy, capacity, busy_poll);
             let (rendering, recovered) = Lanes::new(Policy::Block, WAITING, busy_poll);
@@ -200,6 +209,7 @@ impl Pipeline {
                 sinks: sinks.clone(),
                 next: rendering,
                 vault: vault.clone(),
+                ahead: ahead.clone(),
             };
             stages.push(thread(
                 format!("recover {index}"),

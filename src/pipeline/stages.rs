@@ -11,8 +11,9 @@ use super::vault::{EVERY_NS, Vault};
 use crate::clock::{Clock, Monotonic};
 use crate::frame::{Measurement, RangeImage};
 use crate::recover::{
-    Estimate, Finisher, Model, Refined, Renderer, Settings, StartKind, Tracker, Workspace,
+    Ahead, Estimate, Finisher, Model, Refined, Renderer, Settings, StartKind, Tracker, Workspace,
 };
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -112,6 +113,8 @@ pub(super) struct Worker {
     pub(super) sinks: Sinks,
     pub(super) next: Lanes<Recovered>,
     pub(super) vault: Option<Arc<Vault>>,
+    /// where what may be found before frames come is found
+    pub(super) ahead: Sender<Ahead>,
 }
 
 /// One sensor's recovery under one description, with one model.
@@ -174,8 +177,9 @@ impl Worker {
         let model = self.current.get();
         let last = tracks.get(&job.sensor.id);
         if last.is_none_or(|track| !track.serves(&job.sensor, &model)) {
+            let track = self.track(&job.sensor, model);
             tracks.remove(&job.sensor.id); // a new description starts anew, also where it cannot be used
-            let track = self.track(&job.sensor, model)?;
+            let track = track?; // which shares with the one before what patterns make of the model
             let d = &job.sensor.description;
             tracing::info!(
                 sensor = &*job.sensor.id,
@@ -191,6 +195,9 @@ impl Worker {
         };
         let estimate = track.tracker.estimate(&job.measurement);
         let estimate = estimate.map_err(|error| error.to_string())?;
+        if let Some(ahead) = track.tracker.ahead() {
+            let _ = self.ahead.try_send(ahead); // where many wait, frames find for themselves what they need
+        }
         self.keep_now_and_then(track);
         let report = &estimate.report;
         if report.start == StartKind::Restarted {
@@ -261,6 +268,15 @@ impl Track {
     fn serves(&self, sensor: &Arc<Sensor>, model: &Arc<Model>) -> bool {
         let same = Arc::ptr_eq(&self.sensor, sensor) && Arc::ptr_eq(&self.model, model);
         same && !self.makers.renderer.is_poisoned()
+    }
+}
+
+/// Finds what patterns make of a model before their frames come.
+pub(super) fn prepare(wanted: &Receiver<Ahead>) {
+    for ahead in wanted {
+        if let Err(panic) = survived(|| ahead.prepare()) {
+            tracing::error!(panic, "a pattern set was not prepared"); // its first frame is going to say so too
+        }
     }
 }
 

@@ -59,3 +59,4 @@ pub(crate) use unroll::{
     Given,
     gradient::{Learner, Tape},
 };
+pub use view::Ahead;

@@ -16,7 +16,7 @@ use super::render::Renderer;
 use super::report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
 use super::solve::{Problem, Solution, StopReason};
 use super::start::{Chosen, Start, blended};
-use super::view::Views;
+use super::view::{Ahead, Views};
 use crate::clock::Clock;
 use crate::frame::{Measurement, RangeImage};
 use crate::pool::Buffer;
@@ -144,6 +144,12 @@ impl<C: Clock> Tracker<C> {
     /// What makes frames of those images, for yet another thread.
     pub fn finisher(&self) -> &Arc<Finisher> {
         &self.finisher
+    }
+
+    /// What another thread may find before the next frames come, which otherwise wait for it: after a frame of a pattern set
+    /// that was not seen before, or in another light. `None` where nothing is new.
+    pub fn ahead(&mut self) -> Option<Ahead> {
+        self.views.ahead()
     }
 
     /// Forgets the frames before: the next one starts cold.

@@ -23,6 +23,9 @@ const GAIN_STEP: f32 = 1.25;
 /// a track that starts anew.
 const SERVES_STEPS: u32 = 3;
 
+/// Pattern sets that are found ahead of their frames at most.
+const MOST_AHEAD: usize = 16;
+
 /// What one pattern set makes of a model, each part from when it is first asked for.
 #[derive(Debug)]
 struct View {
@@ -34,7 +37,7 @@ struct View {
     linear: OnceLock<Linear>,
     sight: OnceLock<Sight>,
     sure: OnceLock<Vec<f32>>,
-    systems: Mutex<Vec<Arc<Whitened>>>,
+    systems: Mutex<Vec<Weak<Whitened>>>,
 }
 
 /// What of the second moments is seen.
@@ -45,13 +48,22 @@ struct Lens {
     correlated: bool,
 }
 
-/// A system while any sensor keeps it, or before one does.
+/// The system of a pattern set at a noise level, from when it is first asked for.
 #[derive(Debug)]
 struct Whitened {
+    view: Arc<View>,
     /// N₀ over the first channel's variance, (J × J)
-    noise: Vec<f32>,
+    noise: Arc<[f32]>,
     level: i32,
-    system: Mutex<Weak<System>>,
+    /// `None` where noise is not positive definite
+    system: OnceLock<Option<Arc<System>>>,
+}
+
+/// What a track's next pattern sets make of its model, for another thread to find before their frames come.
+#[derive(Debug)]
+pub struct Ahead {
+    model: Arc<Model>,
+    wanted: Vec<Weak<Whitened>>,
 }
 
 /// The views of a model that sensors have.
@@ -64,11 +76,15 @@ pub(super) struct Views {
     model: Arc<Model>,
     views: Vec<Arc<View>>,
     /// N₀ over the first channel's variance, (J × J), so that sensors share systems whatever their unit
-    noise: Vec<f32>,
+    noise: Arc<[f32]>,
     /// that variance
     variance: f32,
-    /// the longest unused first: pattern set, noise level, system
-    systems: VecDeque<(usize, i32, Arc<System>)>,
+    /// pattern sets and their systems, the longest unused first
+    systems: VecDeque<(usize, Arc<Whitened>)>,
+    /// those that the next pattern sets are likely to be seen by
+    ahead: Vec<Arc<Whitened>>,
+    /// whether nobody was told of those yet
+    new_ahead: bool,
 }
 
 impl Views {
@@ -86,6 +102,8 @@ impl Views {
             noise: description.noise.iter().map(|v| v / variance).collect(),
             variance,
             systems: VecDeque::new(),
+            ahead: vec![],
+            new_ahead: false,
             model,
         }
     }
@@ -95,10 +113,7 @@ impl Views {
     }
 
     pub(super) fn sight(&self, set: usize) -> &Sight {
-        let view = &self.views[set];
-        let moments = self.model.moments.as_deref();
-        let made = || Sight::new(&self.model.rest, moments, view.pattern());
-        view.sight.get_or_init(made)
+        self.views[set].sight(&self.model)
     }
 
     /// See [`sure`].
@@ -137,27 +152,55 @@ impl Views {
     /// The system that serves a pattern set at a noise level, from now on the last one used; the longest unused makes room.
     fn kept(&mut self, set: usize, level: i32) -> Option<Arc<System>> {
         let serving = self.serving(set, level);
-        let used = match serving.and_then(|at| self.systems.remove(at)) {
-            Some(kept) => kept,
-            None => {
-                let level = self.nearest_level(level);
-                let system = self.views[set].system(&self.model, &self.noise, level)?;
-                if self.systems.len() >= self.views.len() + SPARE_SYSTEMS {
-                    self.systems.pop_front();
-                }
-                (set, level, system)
-            }
+        let whitened = match serving.and_then(|at| self.systems.remove(at)) {
+            Some((_, kept)) => kept,
+            None => self.begin(set, self.nearest_level(level)),
         };
-        let system = Arc::clone(&used.2);
-        self.systems.push_back(used);
+        let system = Arc::clone(whitened.system(&self.model)?);
+        self.systems.push_back((set, whitened));
         Some(system)
+    }
+
+    /// The system of a pattern set that none serves yet. Where it comes unforeseen, those after it are about to.
+    fn begin(&mut self, set: usize, level: i32) -> Arc<Whitened> {
+        if self.systems.len() >= self.views.len() + SPARE_SYSTEMS {
+            self.systems.pop_front();
+        }
+        let whitened = self.views[set].at(&self.noise, level);
+        let foreseen = self.ahead.iter().position(|a| Arc::ptr_eq(a, &whitened));
+        if let Some(at) = foreseen {
+            self.ahead.swap_remove(at);
+            return whitened;
+        }
+        let count = self.views.len();
+        let next = (1..count.min(1 + MOST_AHEAD)).map(|step| (set + step) % count);
+        let next = next.filter(|&next| self.serving(next, level).is_none());
+        let next = next.map(|next| self.views[next].at(&self.noise, level));
+        self.ahead = next.collect();
+        self.new_ahead = !self.ahead.is_empty();
+        whitened
+    }
+
+    /// What another thread may find ahead, where that is new.
+    pub(super) fn ahead(&mut self) -> Option<Ahead> {
+        std::mem::take(&mut self.new_ahead).then(|| {
+            // every second one first: the track itself is about to find the first, and then waits for none that is half done
+            let every_second = |from: usize| self.ahead.iter().skip(from).step_by(2);
+            Ahead {
+                model: Arc::clone(&self.model),
+                wanted: every_second(1)
+                    .chain(every_second(0))
+                    .map(Arc::downgrade)
+                    .collect(),
+            }
+        })
     }
 
     /// Where the system is that serves a pattern set at a noise level: of those near enough the nearest.
     fn serving(&self, set: usize, level: i32) -> Option<usize> {
         let systems = self.systems.iter().enumerate();
-        let of_set = systems.filter(|(_, (own, ..))| *own == set);
-        let near = of_set.filter_map(|(at, (_, own, _))| Some((serves(*own, level)?, at)));
+        let of_set = systems.filter(|(_, (own, _))| *own == set);
+        let near = of_set.filter_map(|(at, (_, own))| Some((serves(own.level, level)?, at)));
         near.min().map(|(_, at)| at)
     }
 
@@ -165,7 +208,7 @@ impl Views {
     /// sets are mostly seen at one level, or itself.
     fn nearest_level(&self, level: i32) -> i32 {
         let levels = self.systems.iter();
-        let near = levels.filter_map(|(_, own, _)| serves(*own, level));
+        let near = levels.filter_map(|(_, own)| serves(own.level, level));
         near.min().map_or(level, |(_, own)| own)
     }
 }
@@ -200,40 +243,52 @@ impl View {
         &self.description.patterns[self.set]
     }
 
+    fn sight(&self, model: &Model) -> &Sight {
+        let moments = model.moments.as_deref();
+        let made = || Sight::new(&model.rest, moments, self.pattern());
+        self.sight.get_or_init(made)
+    }
+
     fn fused(&self, model: &Model) -> &Fused {
         self.fused.get_or_init(|| Fused::new(model, self.pattern()))
     }
 
-    /// The system at a noise level, another sensor's where one keeps it; `None` where noise is not positive definite.
-    fn system(&self, model: &Model, noise: &[f32], level: i32) -> Option<Arc<System>> {
-        let whitened = self.whitened(noise, level);
-        let mut kept = lock(&whitened.system);
-        if let Some(system) = kept.upgrade() {
-            return Some(system);
-        }
-        let fused = self.fused(model);
-        let system = fused.whitened(model, noise, rounded_gain(level), &[])?;
-        let system = Arc::new(system);
-        *kept = Arc::downgrade(&system);
-        Some(system)
-    }
-
-    /// Where the system at a noise level is, or is being made.
-    fn whitened(&self, noise: &[f32], level: i32) -> Arc<Whitened> {
+    /// The system at a noise level: another sensor's, where one keeps it.
+    fn at(self: &Arc<Self>, noise: &Arc<[f32]>, level: i32) -> Arc<Whitened> {
         let mut systems = lock(&self.systems);
-        systems.retain(|w| Arc::strong_count(w) > 1 || lock(&w.system).strong_count() > 0);
-        let known = systems
-            .iter()
-            .find(|w| w.level == level && w.noise == noise);
-        known.cloned().unwrap_or_else(|| {
+        systems.retain(|system| system.strong_count() > 0);
+        let mut known = systems.iter().filter_map(Weak::upgrade);
+        let same = known.find(|known| known.level == level && known.noise == *noise);
+        same.unwrap_or_else(|| {
             let whitened = Arc::new(Whitened {
-                noise: noise.to_vec(),
+                view: Arc::clone(self),
+                noise: Arc::clone(noise),
                 level,
-                system: Mutex::default(),
+                system: OnceLock::new(),
             });
-            systems.push(Arc::clone(&whitened));
+            systems.push(Arc::downgrade(&whitened));
             whitened
         })
+    }
+}
+
+impl Whitened {
+    fn system(&self, model: &Model) -> Option<&Arc<System>> {
+        let made = || {
+            let (fused, gain) = (self.view.fused(model), rounded_gain(self.level));
+            fused.whitened(model, &self.noise, gain, &[]).map(Arc::new)
+        };
+        self.system.get_or_init(made).as_ref()
+    }
+}
+
+impl Ahead {
+    /// Finds all that somebody still waits for.
+    pub fn prepare(&self) {
+        for whitened in self.wanted.iter().filter_map(Weak::upgrade) {
+            whitened.view.sight(&self.model);
+            whitened.system(&self.model);
+        }
     }
 }
 
@@ -286,7 +341,11 @@ mod tests {
     use crate::sim;
 
     fn sensor(prior: &Prior, seed: u64) -> Arc<SensorDescription> {
-        Arc::new(sim::describe((64, 64), &prior.knots, 30.0, (1, 41), seed).unwrap())
+        sensor_of(prior, 1, seed)
+    }
+
+    fn sensor_of(prior: &Prior, sets: usize, seed: u64) -> Arc<SensorDescription> {
+        Arc::new(sim::describe((64, 64), &prior.knots, 30.0, (sets, 41), seed).unwrap())
     }
 
     fn at(gain: f32) -> Measurement {
@@ -330,6 +389,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&systems[0], &systems[2]));
         systems[1] = same.system(&at(9.0)).unwrap();
         assert!(!Arc::ptr_eq(&systems[0], &systems[1]));
+        assert!(one.ahead().is_none(), "there is no other set");
         let view = Arc::downgrade(&one.views[0]);
         drop(one);
         assert!(view.upgrade().is_some());
@@ -337,5 +397,46 @@ mod tests {
         assert!(view.upgrade().is_none(), "kept by nobody");
         drop(of(3));
         assert_eq!(lock(&model.views.0).len(), 2, "of 2 and 3");
+    }
+
+    #[test]
+    fn the_next_pattern_sets_are_found_ahead_once() {
+        let prior = Prior::embedded().unwrap();
+        let model = Arc::new(Model::new(&prior, ErrorModel::Directions));
+        let sensor = sensor_of(&prior, 4, 1);
+        let mut views = Views::new(model, &sensor, &Settings::default());
+        let shown = |set: usize, gain: f32| Measurement {
+            pattern_set: set,
+            ..at(gain)
+        };
+        views.system(&shown(1, 1.0)).unwrap();
+        let ahead = views.ahead().unwrap();
+        assert!(views.ahead().is_none(), "told once");
+        let sets =
+            |views: &Views| -> Vec<usize> { views.ahead.iter().map(|w| w.view.set).collect() };
+        assert_eq!(sets(&views), [2, 3, 0]);
+        ahead.prepare();
+        assert!(
+            views
+                .ahead
+                .iter()
+                .all(|whitened| whitened.system.get().is_some())
+        );
+        let found = Arc::clone(views.ahead[1].system(&views.model).unwrap());
+        let used = views.system(&shown(3, 1.5)).unwrap();
+        assert!(
+            Arc::ptr_eq(&found, &used),
+            "what was found serves levels about it"
+        );
+        assert!(views.ahead().is_none(), "foreseen");
+        views.system(&shown(0, 9.0)).unwrap();
+        assert!(views.ahead().is_some(), "the light has changed");
+        assert_eq!(sets(&views), [1, 2, 3]);
+        assert_eq!(
+            ahead.wanted.iter().filter_map(Weak::upgrade).count(),
+            1,
+            "set 3's, that was used"
+        );
+        ahead.prepare();
     }
 }
