@@ -10,7 +10,6 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Key of the metadata that makes a safetensors file a prior.
 const KEY: &str = "relucent.prior";
@@ -196,7 +195,7 @@ impl Prior {
                 factor: tensors.factor("code.factor", k)?,
             },
             error: tensors.error(&header, outputs)?,
-            moments: Arc::new(tensors.moments(k, outputs)?),
+            moments: tensors.moments(k, outputs)?,
             encoder: tensors.encoder(&header, outputs)?,
             unrolled: match &header.unrolled {
                 Some(sizes) => Some(tensors.unrolled(sizes, header.knots.len())?),

@@ -15,7 +15,6 @@ pub use unrolled::{Conditional, Stage, Unrolled};
 
 use crate::simd::dot;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// How a prior came to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +99,7 @@ pub struct Prior {
     /// what the decoder cannot say
     pub error: RepresentationError,
     /// what is linear; shared with what recovers
-    pub moments: Arc<SecondMoments>,
+    pub moments: SecondMoments,
     /// from frames to codes
     pub encoder: Encoder,
     /// what refines images after total variation, where it was trained

@@ -5,10 +5,10 @@
 //! what they read beyond it, about as well as m allows, beside the energy that the prior expects these very patterns to
 //! read: low frequencies, say, see most of it.
 
+use super::linear::FrameMoments;
 use super::rest::Rest;
 use crate::frame::Measurement;
 use crate::pool::Buffer;
-use crate::prior::SecondMoments;
 use crate::sensing::Operator;
 use serde::{Deserialize, Serialize};
 
@@ -102,11 +102,7 @@ impl Brightness {
 }
 
 impl Sight {
-    pub(super) fn new(
-        rest: &Rest,
-        moments: Option<&SecondMoments>,
-        pattern: &dyn Operator,
-    ) -> Self {
+    pub(super) fn new(rest: &Rest, moments: Option<&FrameMoments>, pattern: &dyn Operator) -> Self {
         let (readings, pixels) = pattern.shape();
         let energy = rest.energy(pattern);
         let mut flat = vec![0.0; readings];
@@ -136,7 +132,7 @@ impl Sight {
 }
 
 /// What [`Sight::contrast`] says; without moments, of white images.
-fn contrast(moments: Option<&SecondMoments>, pattern: &dyn Operator, flat: &[f32]) -> Vec<f32> {
+fn contrast(moments: Option<&FrameMoments>, pattern: &dyn Operator, flat: &[f32]) -> Vec<f32> {
     let (readings, pixels) = pattern.shape();
     let remainder = match moments {
         Some(moments) => total(&moments.remainder, pixels),
@@ -150,11 +146,14 @@ fn contrast(moments: Option<&SecondMoments>, pattern: &dyn Operator, flat: &[f32
     }
     let mut square = white;
     if let Some(moments) = moments {
-        let directions =
-            (0..moments.variances.len()).map(|k| (moments.directions.row(k), moments.variances[k]));
         let (mut y, mut scratch) = (vec![0.0; readings], vec![0.0; pattern.scratch()]);
-        for (image, variance) in directions.chain([(moments.mean.as_slice(), 1.0)]) {
-            let mut image = total(image, pixels);
+        let mut image = vec![0.0; moments.mean.len()];
+        for (k, variance) in (0..).zip(moments.variances.iter().copied().chain([1.0])) {
+            match k < moments.variances.len() {
+                true => moments.directions.image(k, &mut image),
+                false => image.copy_from_slice(&moments.mean),
+            }
+            let mut image = total(&image, pixels);
             let mean = image.iter().sum::<f32>() / pixels as f32;
             image.iter_mut().for_each(|s| *s -= mean);
             square += variance * image.iter().map(|s| s * s).sum::<f32>() / pixels as f32;
@@ -418,7 +417,7 @@ mod tests {
         ] {
             sensor.patterns = vec![pattern];
             let pattern = &sensor.patterns[0];
-            let sight = Sight::new(&model.rest, model.moments.as_deref(), pattern);
+            let sight = Sight::new(&model.rest, model.moments.as_ref(), pattern);
             let errors = images.iter().map(|image| {
                 let measurement = Measurement {
                     gain: 1e-8,
@@ -468,7 +467,7 @@ mod tests {
         let sensor = sim::describe((64, 64), &prior.knots, 30.0, (1, 82), 1).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (nothing, pattern) = (RangeImage::empty(64, 64), &sensor.patterns[0]);
-        let sight = Sight::new(&model.rest, model.moments.as_deref(), pattern);
+        let sight = Sight::new(&model.rest, model.moments.as_ref(), pattern);
         let mut frame = || {
             let measurement = sim::measure(&sensor, 0, &nothing, 0.0, &mut rng);
             let read = brightness(&measurement, pattern, &sight, &sensor.noise).unwrap();

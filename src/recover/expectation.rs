@@ -4,8 +4,7 @@
 //! likelihood, one bump at b and one at −b, is taken as the Gaussian that has its moments beside what all other readings
 //! say of z. No sign is chosen as long as neither is likely: choosing at once ends in the nearest of many minima.
 
-use super::linear::Linear;
-use crate::prior::SecondMoments;
+use super::linear::{FrameMoments, Linear};
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, Mat, Par, Side};
@@ -71,7 +70,7 @@ impl Site {
 /// whose signs are `sure`, (m), where that is not 0.
 pub(super) fn expected(
     linear: &Linear,
-    moments: &SecondMoments,
+    moments: &FrameMoments,
     (b, noise): (&[f32], &[f32]),
     sure: &[f32],
     missing: &[u32],
@@ -118,7 +117,7 @@ pub(super) fn expected(
 }
 
 /// Mean and variance of each z, (J·m), beside all sites. `None` where they leave s undetermined.
-fn posterior(linear: &Linear, moments: &SecondMoments, sites: &[Site]) -> Option<Vec<Moments>> {
+fn posterior(linear: &Linear, moments: &FrameMoments, sites: &[Site]) -> Option<Vec<Moments>> {
     let (matrix, offset) = (linear.matrix(), linear.offset());
     let r = matrix.ncols();
     let weighed = Mat::from_fn(matrix.nrows(), r, |i, c| {

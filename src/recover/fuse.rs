@@ -375,13 +375,15 @@ impl<'a> Patterns<'a> {
         })
     }
 
-    /// The images in the first rows of `images`, at most `count`, as columns of readings.
-    pub(super) fn images(&mut self, images: &crate::prior::Matrix, count: usize) -> Mat<f32> {
+    /// The first images, at most `count`, as columns of readings.
+    pub(super) fn images(&mut self, images: &Columns, count: usize) -> Mat<f32> {
         let (readings, pixels) = self.operator.shape();
-        let count = count.min(images.rows());
-        let mut out: Mat<f32> = Mat::zeros(images.cols() / pixels * readings, count);
+        let count = count.min(images.count());
+        let mut out: Mat<f32> = Mat::zeros(images.len() / pixels * readings, count);
+        let mut image = vec![0.0; images.len()];
         for r in 0..count {
-            self.apply(images.row(r), out.col_as_slice_mut(r));
+            images.image(r, &mut image);
+            self.apply(&image, out.col_as_slice_mut(r));
         }
         out
     }

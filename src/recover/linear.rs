@@ -1,16 +1,53 @@
 //! Linear estimates from second moments: x ≈ x̄ + V s, s ~ N(0, Σ), the closed form of any A.
 
+use super::columns::Columns;
 use super::fuse::{Patterns, add_columns, symmetric_product};
 use super::grid::Grid;
+use super::model::eight_bits_of;
 use super::rest::{Rest, Spread};
 use super::whiten::Whitener;
 use crate::frame::Measurement;
-use crate::prior::SecondMoments;
+use crate::prior::{Matrix, SecondMoments};
 use crate::sensing::Operator;
 use faer::{Mat, MatRef};
 
 /// Largest pattern set whose readings are whitened together: beyond it each frame would wait for that, and it gains nothing.
 const MOST_FULL: usize = 512;
+
+/// Second moments of frames: x̄ and V, Σ of x ≈ x̄ + V s, the covariance of s and the whitened code, and what V leaves over.
+#[derive(Debug)]
+pub(super) struct FrameMoments {
+    /// x̄, (J·n)
+    pub(super) mean: Vec<f32>,
+    /// V, r images
+    pub(super) directions: Columns,
+    /// diagonal of Σ, (r)
+    pub(super) variances: Vec<f32>,
+    /// C, (k × r)
+    cross: Matrix,
+    /// variance that V leaves over, (J·n)
+    pub(super) remainder: Vec<f32>,
+}
+
+impl FrameMoments {
+    /// Those that a prior carries, whose directions are as small as they are stored.
+    pub(super) fn new(moments: &SecondMoments) -> Self {
+        let all = &moments.directions;
+        let units = (0..all.rows()).map(|r| eight_bits_of(all.row(r)));
+        let stored = (vec![1.0; all.cols()], units.collect());
+        let directions = Columns::stored(stored, all.rows(), |i, values| {
+            let values = values.iter_mut().enumerate();
+            values.for_each(|(r, v)| *v = all.row(r)[i]);
+        });
+        Self {
+            mean: moments.mean.clone(),
+            directions,
+            variances: moments.variances.clone(),
+            cross: moments.cross.clone(),
+            remainder: moments.remainder.clone(),
+        }
+    }
+}
 
 /// The second moments seen through a pattern set.
 #[derive(Clone, Debug)]
@@ -25,7 +62,7 @@ pub(super) struct Linear {
 
 impl Linear {
     /// With the first `directions` of the moments; the others count as what they leave over, which is taken as white.
-    pub(super) fn new(moments: &SecondMoments, directions: usize, operator: &dyn Operator) -> Self {
+    pub(super) fn new(moments: &FrameMoments, directions: usize, operator: &dyn Operator) -> Self {
         let variance = left_over(moments, directions);
         let pixels = operator.shape().1;
         let rest = Rest::white(variance, moments.mean.len() / pixels, pixels);
@@ -35,7 +72,7 @@ impl Linear {
 
     /// The same, but what is left over is correlated from pixel to pixel as `rest` is.
     pub(super) fn correlated(
-        moments: &SecondMoments,
+        moments: &FrameMoments,
         directions: usize,
         rest: &Rest,
         operator: &dyn Operator,
@@ -50,7 +87,7 @@ impl Linear {
     }
 
     fn of(
-        moments: &SecondMoments,
+        moments: &FrameMoments,
         directions: usize,
         spread: Spread,
         operator: &dyn Operator,
@@ -64,7 +101,7 @@ impl Linear {
     }
 
     /// Mean square of each reading of the images that the moments are of, (J·m).
-    pub(super) fn energy(&self, moments: &SecondMoments) -> Vec<f32> {
+    pub(super) fn energy(&self, moments: &FrameMoments) -> Vec<f32> {
         let mut energy = self.remainder();
         let directions = (0..self.matrix.ncols())
             .map(|c| (self.matrix.col_as_slice(c), moments.variances[c]))
@@ -94,7 +131,7 @@ impl Linear {
     /// A E\[x | y\], (J·m).
     pub(super) fn readings(
         &self,
-        moments: &SecondMoments,
+        moments: &FrameMoments,
         noise: &[f32],
         measurement: &Measurement,
     ) -> Option<Vec<f32>> {
@@ -107,7 +144,7 @@ impl Linear {
     /// ŝ, (r): (Σ⁻¹ + (AV)ᵀ N⁻¹ AV) ŝ = (AV)ᵀ N⁻¹ (y − A x̄). `None` where the noise is not positive definite.
     fn scores(
         &self,
-        moments: &SecondMoments,
+        moments: &FrameMoments,
         noise: &[f32],
         measurement: &Measurement,
     ) -> Option<Vec<f32>> {
@@ -137,7 +174,7 @@ impl Linear {
     /// E\[u | y\] = C Σ⁻¹ ŝ, (k), with C the covariance of u and s.
     pub(super) fn code(
         &self,
-        moments: &SecondMoments,
+        moments: &FrameMoments,
         noise: &[f32],
         measurement: &Measurement,
     ) -> Option<Vec<f32>> {
@@ -152,14 +189,16 @@ impl Linear {
     /// E\[x | y\] = x̄ + V ŝ, (J·n).
     pub(super) fn image(
         &self,
-        moments: &SecondMoments,
+        moments: &FrameMoments,
         noise: &[f32],
         measurement: &Measurement,
     ) -> Option<Vec<f32>> {
         let scores = self.scores(moments, noise, measurement)?;
         let mut image = moments.mean.clone();
+        let mut direction = vec![0.0; image.len()];
         for (r, score) in scores.iter().enumerate() {
-            let direction = image.iter_mut().zip(moments.directions.row(r));
+            moments.directions.image(r, &mut direction);
+            let direction = image.iter_mut().zip(&direction);
             direction.for_each(|(x, v)| *x += score * v);
         }
         Some(image)
@@ -167,11 +206,13 @@ impl Linear {
 }
 
 /// Variance that the first `directions` leave over, (J·n).
-pub(super) fn left_over(moments: &SecondMoments, directions: usize) -> Vec<f32> {
+pub(super) fn left_over(moments: &FrameMoments, directions: usize) -> Vec<f32> {
     let all = &moments.directions;
     let mut variance = moments.remainder.clone();
-    for r in directions.min(all.rows())..all.rows() {
-        let direction = variance.iter_mut().zip(all.row(r));
+    let mut direction = vec![0.0; variance.len()];
+    for r in directions.min(all.count())..all.count() {
+        all.image(r, &mut direction);
+        let direction = variance.iter_mut().zip(&direction);
         direction.for_each(|(rest, v)| *rest += moments.variances[r] * v * v);
     }
     variance
@@ -180,7 +221,6 @@ pub(super) fn left_over(moments: &SecondMoments, directions: usize) -> Vec<f32> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prior::Matrix;
     use crate::sensing::Hadamard;
     use faer::Side;
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -190,17 +230,17 @@ mod tests {
     const PIXELS: usize = SIDE * SIDE;
 
     /// One direction of variance 4, a smooth bump, and 0.5 of variance left over in each pixel.
-    fn moments() -> SecondMoments {
+    fn moments() -> FrameMoments {
         let bump = |i: usize| (-((i / SIDE) as f32 - 7.0).powi(2) / 20.0).exp();
         let length = (0..PIXELS).map(|i| bump(i).powi(2)).sum::<f32>().sqrt();
         let direction = (0..PIXELS).map(|i| bump(i) / length).collect();
-        SecondMoments {
+        FrameMoments::new(&SecondMoments {
             mean: vec![0.0; PIXELS],
             directions: Matrix::new(1, PIXELS, direction),
             variances: vec![4.0],
             remainder: vec![0.5; PIXELS],
             cross: Matrix::new(1, 1, vec![0.0]),
-        }
+        })
     }
 
     #[test]

@@ -4,18 +4,18 @@ use super::brightness::Brightness;
 use super::columns::Columns;
 use super::error::TrackerError;
 use super::fingerprint::fingerprint;
+use super::linear::FrameMoments;
 use super::rest::Rest;
 use super::unroll::Network;
 use super::view::Shared;
 use crate::pool::Buffer;
-use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
+use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior};
 use crate::sensing::SensorDescription;
 use crate::simd::kernel;
 use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Random codes whose features tell what readings can show.
 const SAMPLES: usize = 1024;
@@ -61,7 +61,7 @@ pub struct Model {
     /// root mean square over all pixels of the return of the frames that the model knows
     pub(super) rms_return: f32,
     /// what the linear estimate of u is made from, where there is anything
-    pub(super) moments: Option<Arc<SecondMoments>>,
+    pub(super) moments: Option<FrameMoments>,
     /// what refines images after total variation, where the prior has learnt it
     pub(super) network: Option<Network>,
     /// tells models of priors apart
@@ -117,7 +117,7 @@ impl Model {
             features: Some(generator.feature_factor()),
             mean_error: prior.error.mean.clone(),
             rms_return: prior.rms_return,
-            moments: Some(Arc::clone(&prior.moments)),
+            moments: Some(FrameMoments::new(&prior.moments)),
             error,
             rest,
             channels,
@@ -380,7 +380,7 @@ kernel! {
 }
 
 /// What a step of a row of values is where it is stored in eight bits.
-fn eight_bits_of(row: &[f32]) -> f32 {
+pub(super) fn eight_bits_of(row: &[f32]) -> f32 {
     row.iter().fold(0.0f32, |most, v| most.max(v.abs())) / f32::from(i8::MAX)
 }
 

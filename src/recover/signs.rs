@@ -7,13 +7,13 @@
 use super::belief::Belief;
 use super::cold::{lowest, random_codes};
 use super::fuse::{Fused, Readings, System};
-use super::linear::Linear;
+use super::linear::{FrameMoments, Linear};
 use super::model::Model;
 use super::report::Settings;
 use super::solve::Problem;
 use super::start::blended;
 use crate::frame::Measurement;
-use crate::prior::{Activations, SecondMoments};
+use crate::prior::Activations;
 use crate::sensing::Operator;
 
 /// Weight over a pattern's greatest that counts as none: transforms round.
@@ -60,7 +60,7 @@ pub(super) fn signed(b: &[f32], like: &[f32], sure: &[f32]) -> Vec<f32> {
 /// What magnitudes, (J·m), say of a frame's returns over those that the prior knows: squared, by their energy.
 pub(super) fn loudness(
     linear: &Linear,
-    moments: &SecondMoments,
+    moments: &FrameMoments,
     measurement: &Measurement,
     noise: &[f32],
 ) -> f32 {
@@ -82,7 +82,7 @@ pub(super) fn loudness(
 /// The magnitudes of a measurement with the signs that principal directions explain, turn about with their estimate.
 pub(super) fn settle_principal(
     linear: &Linear,
-    moments: &SecondMoments,
+    moments: &FrameMoments,
     noise: &[f32],
     measurement: &Measurement,
     sure: &[f32],

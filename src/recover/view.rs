@@ -3,13 +3,12 @@
 use super::brightness::Sight;
 use super::error::MeasurementError;
 use super::fuse::{Fused, System};
-use super::linear::Linear;
+use super::linear::{FrameMoments, Linear};
 use super::method::Method;
 use super::model::Model;
 use super::report::Settings;
 use super::signs::sure;
 use crate::frame::Measurement;
-use crate::prior::SecondMoments;
 use crate::sensing::{Data, Pattern, SensorDescription};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -123,8 +122,8 @@ impl Views {
     }
 
     /// The second moments seen through a pattern set, and themselves; `None` where the model has none.
-    pub(super) fn linear(&self, set: usize) -> Option<(&Linear, &SecondMoments)> {
-        let moments = self.model.moments.as_deref()?;
+    pub(super) fn linear(&self, set: usize) -> Option<(&Linear, &FrameMoments)> {
+        let moments = self.model.moments.as_ref()?;
         let view = &self.views[set];
         let made = || view.lens.linear(&self.model, moments, view.pattern());
         Some((view.linear.get_or_init(made), moments))
@@ -244,7 +243,7 @@ impl View {
     }
 
     fn sight(&self, model: &Model) -> &Sight {
-        let moments = model.moments.as_deref();
+        let moments = model.moments.as_ref();
         let made = || Sight::new(&model.rest, moments, self.pattern());
         self.sight.get_or_init(made)
     }
@@ -305,7 +304,7 @@ impl Lens {
         }
     }
 
-    fn linear(self, model: &Model, moments: &SecondMoments, pattern: &Pattern) -> Linear {
+    fn linear(self, model: &Model, moments: &FrameMoments, pattern: &Pattern) -> Linear {
         if self.correlated {
             Linear::correlated(moments, self.directions, &model.rest, pattern)
         } else {

@@ -11,7 +11,6 @@ use crate::prior::{
 };
 use crate::simd::dot;
 use faer::{Mat, Side};
-use std::sync::Arc;
 
 /// Principal directions kept: the linear prior's, and those that u is estimated from.
 pub(super) const MOMENT_DIRECTIONS: usize = 200;
@@ -68,7 +67,7 @@ pub(super) fn finish(
             mean: error.mean,
             directions: error.directions,
         },
-        moments: Arc::default(),
+        moments: SecondMoments::default(),
         encoder,
         unrolled: None,
     };
@@ -79,10 +78,7 @@ pub(super) fn finish(
         cross: cross(&prior, &sample),
         remainder: floor(&principal.remainder),
     };
-    Ok(Prior {
-        moments: Arc::new(moments),
-        ..prior
-    })
+    Ok(Prior { moments, ..prior })
 }
 
 fn sample(source: &Source, model: &Model, principal: &Principal) -> Result<Sample, TrainError> {

@@ -4,7 +4,6 @@ use relucent::prior::{
     Affine, CodeDistribution, Conditional, Decoder, Encoder, Head, Matrix, Prior, Provenance,
     RepresentationError, SecondMoments, Stage, Unrolled,
 };
-use std::sync::Arc;
 
 fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i as f32 * 0.618).sin()).collect()
@@ -78,13 +77,13 @@ pub(crate) fn small() -> Prior {
             remainder: vec![0.1; outputs],
             correlation: Matrix::new(2, 2, vec![0.5, 0.6, 0.0, 0.9]),
         },
-        moments: Arc::new(SecondMoments {
+        moments: SecondMoments {
             mean: values(outputs),
             directions: Matrix::new(4, outputs, values(4 * outputs)),
             variances: vec![4.0, 3.0, 2.0, 1.0],
             cross: Matrix::new(k, 4, values(4 * k)),
             remainder: vec![0.1; outputs],
-        }),
+        },
         encoder: Encoder {
             token: affine(4, 64),
             block: affine(4, 16),
