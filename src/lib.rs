@@ -34,6 +34,7 @@
 //! | `telemetry` | how a running pipeline does, for Prometheus (feature `prometheus`) |
 //! | [`metrics`], [`eval`], [`report`] | errors, how good recovery is, pictures |
 //! | [`mod@bench`] | how fast it is |
+//! | [`pool`] | vectors that are used again, so that a frame allocates nothing |
 //!
 //! # What always holds
 //!
