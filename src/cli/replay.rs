@@ -109,6 +109,7 @@ impl Replay {
             );
         }
         bar.finish_and_clear();
+        let lost = summary.accounts.offered > 0 && summary.accounts.emitted == 0;
         run::conclude(&tally, summary, self.json, self.sheet.as_ref())?;
         let Replayed {
             frames,
@@ -128,6 +129,9 @@ impl Replay {
             Err(error @ (JournalError::Cut { .. } | JournalError::Damaged { .. })) => {
                 Err(anyhow::Error::from(super::Incomplete(error)))
             }
+            Ok(()) if lost && !stop.load(Ordering::Relaxed) => anyhow::bail!(
+                "expected frames that can be recovered, found none; what was wrong with them stands above"
+            ),
             other => Ok(other?),
         }
     }

@@ -98,7 +98,7 @@ pub struct Prior {
     pub code: CodeDistribution,
     /// what the decoder cannot say
     pub error: RepresentationError,
-    /// what is linear; shared with what recovers
+    /// what is linear
     pub moments: SecondMoments,
     /// from frames to codes
     pub encoder: Encoder,

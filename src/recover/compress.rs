@@ -34,9 +34,7 @@ pub(super) fn directions(
         Par::Seq,
     );
     let noise = rows.min(head.ncols() + errors) as f32; // in all directions that readings show
-    let mut inner = Grid::lower_square(seen.as_ref());
-    inner.mirror();
-    let pivots = pivots(&inner, LOST * noise);
+    let pivots = pivots(&Grid::square(seen.as_ref()), LOST * noise);
     let mut basis = Mat::zeros(rows, errors + pivots.len());
     let (mut first, mut last) = basis.as_mut().split_at_col_mut(errors);
     first.copy_from(of_errors);

@@ -10,7 +10,10 @@ pub enum TrackerError {
     #[error(transparent)]
     Description(#[from] DescriptionError),
     /// the prior is for another grid
-    #[error("expected a sensor of {expected:?} rows and columns, as the prior, got {got:?}")]
+    #[error(
+        "expected a sensor of {} × {} pixels, as the prior is for, got {} × {}; each size needs a prior of its own",
+        expected.0, expected.1, got.0, got.1
+    )]
     Grid {
         /// the prior's
         expected: (usize, usize),

@@ -318,10 +318,7 @@ pub(super) fn add_columns(
 
 /// Mᵀ M in f64, (cols × cols).
 pub(super) fn symmetric_product(matrix: MatRef<'_, f32>) -> Grid<f64> {
-    let lower = Grid::lower_square(matrix);
-    let mut product = Grid::of(lower.as_ref(), f64::from);
-    product.mirror();
-    product
+    Grid::of(Grid::square(matrix).as_ref(), f64::from)
 }
 
 /// I_J ⊗ A, applied to images of J·n values.

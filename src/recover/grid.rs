@@ -72,8 +72,8 @@ impl<T: Value> Grid<T> {
         out
     }
 
-    /// Mᵀ M of its lower triangle, which is all that is written.
-    pub(super) fn lower_square(matrix: MatRef<'_, T>) -> Self {
+    /// Mᵀ M.
+    pub(super) fn square(matrix: MatRef<'_, T>) -> Self {
         let mut out = Self::zeros(matrix.ncols(), matrix.ncols());
         triangular::matmul(
             out.as_mut(),
@@ -86,6 +86,7 @@ impl<T: Value> Grid<T> {
             T::one_impl(),
             Par::Seq,
         );
+        out.mirror();
         out
     }
 
@@ -184,7 +185,7 @@ impl<T: Value> Factor<T> {
 
 impl<T: Value> Grid<T> {
     /// Makes it symmetric by its lower triangle.
-    pub(super) fn mirror(&mut self) {
+    fn mirror(&mut self) {
         for c in 1..self.cols {
             for r in 0..c {
                 self[(r, c)] = self[(c, r)];
