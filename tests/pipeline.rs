@@ -259,7 +259,7 @@ fn a_prior_of_another_size_rejects_every_frame_and_says_why() {
     let Event::Rejected(rejection) = &events[0] else {
         panic!("{:?}", events[0]);
     };
-    assert!(rejection.reason.contains("(64, 64)") && rejection.reason.contains("(32, 128)"));
+    assert!(rejection.reason.contains("64 × 64") && rejection.reason.contains("32 × 128"));
 }
 
 #[test]

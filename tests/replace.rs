@@ -170,7 +170,7 @@ fn one_that_a_sensor_in_use_does_not_fit_is_refused_and_the_old_one_stays() {
     let mut knots = other();
     knots.knots[0] += 0.01;
     for (bad, expected) in [
-        (small::small(), "a sensor of (8, 8) rows and columns"),
+        (small::small(), "a sensor of 8 × 8 pixels"),
         (knots, "range knots at"),
     ] {
         let error = run.pipeline.replace_prior(&bad).unwrap_err();
