@@ -24,7 +24,7 @@ fn light_on(workload: &Workload, options: Options, outlets: Vec<Outlet>) -> Meas
         refine: Refine::NONE,
         ..Settings::default()
     };
-    let model = Arc::new(Model::new(&PRIOR, settings.error));
+    let model = Arc::new(Model::new(&*PRIOR, settings.error));
     let bench = Bench {
         model: &model,
         settings: &settings,

@@ -121,7 +121,7 @@ fn sequences(log: &Path) -> Vec<u64> {
 
 fn replay(log: &Path, outlets: Vec<Outlet>, replayed: &mut Replayed) -> Summary {
     let pipeline =
-        Pipeline::start(&PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
+        Pipeline::start(&*PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
     let _ = Replay::default().run(log, &pipeline.ingress(), &AtomicBool::new(false), replayed);
     pipeline.finish()
 }

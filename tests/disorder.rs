@@ -84,7 +84,7 @@ fn recovered(come: &[v1::MeasurementFrame]) -> (Vec<Arc<Frame>>, Summary) {
         Outlet::waiting("log", sink),
     ];
     let (settings, options) = (Settings::default(), Options::default());
-    let pipeline = Pipeline::start(&PRIOR, &settings, options, outlets).unwrap();
+    let pipeline = Pipeline::start(&*PRIOR, &settings, options, outlets).unwrap();
     let door = pipeline.ingress();
     let description = Box::new(RECORDING.description.clone());
     door.offer_now(Payload::SensorMessage(description));
@@ -227,7 +227,7 @@ fn a_log_whose_clock_was_set_is_replayed_in_the_time_that_it_took() {
     }
     writer.finish().unwrap();
     let (settings, options) = (Settings::default(), Options::default());
-    let pipeline = Pipeline::start(&PRIOR, &settings, options, vec![]).unwrap();
+    let pipeline = Pipeline::start(&*PRIOR, &settings, options, vec![]).unwrap();
     let mut replayed = Replayed::default();
     let as_recorded = Replay {
         rate: 1.0,

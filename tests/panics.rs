@@ -126,7 +126,7 @@ fn a_panic_costs_its_frame_and_the_sensor_starts_cold() {
     let mut outlets = Vec::from(outlets);
     outlets.push(Outlet::waiting("collect", collect));
     let (settings, options) = (Settings::default(), Options::default());
-    let pipeline = Pipeline::start(&PRIOR, &settings, options, outlets).unwrap();
+    let pipeline = Pipeline::start(&*PRIOR, &settings, options, outlets).unwrap();
     let (stop, mut replayed) = (AtomicBool::new(false), Replayed::default());
     Replay::default()
         .run(&log, &pipeline.ingress(), &stop, &mut replayed)

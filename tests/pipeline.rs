@@ -48,7 +48,7 @@ fn balanced(summary: &Summary) {
 
 fn replay(log: &Path, options: Options) -> (Vec<Arc<Frame>>, Summary) {
     let (events, outlet) = collect();
-    let pipeline = Pipeline::start(&PRIOR, &Settings::default(), options, vec![outlet]).unwrap();
+    let pipeline = Pipeline::start(&*PRIOR, &Settings::default(), options, vec![outlet]).unwrap();
     let mut replayed = Replayed::default();
     let stop = AtomicBool::new(false);
     Replay::default()
@@ -147,7 +147,7 @@ fn bad_frames_are_rejected_and_the_rest_goes_on() {
     record(&log, 1, 6);
     let (events, outlet) = collect();
     let pipeline = Pipeline::start(
-        &PRIOR,
+        &*PRIOR,
         &Settings::default(),
         Options::default(),
         vec![outlet],
@@ -239,7 +239,7 @@ fn a_prior_of_another_size_rejects_every_frame_and_says_why() {
     (description.rows, description.cols) = (32, 128); // the same number of pixels
     let (events, outlet) = collect();
     let pipeline = Pipeline::start(
-        &PRIOR,
+        &*PRIOR,
         &Settings::default(),
         Options::default(),
         vec![outlet],
@@ -276,7 +276,7 @@ fn what_comes_after_closing_is_counted_and_a_failing_sink_is_reported() {
     let (events, outlet) = collect();
     let outlets = vec![failing, outlet];
     let pipeline =
-        Pipeline::start(&PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
+        Pipeline::start(&*PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
     let door = pipeline.ingress();
     let unknown = || Payload::MeasurementBytes(Bytes::new());
     (0..3).for_each(|_| door.offer_now(unknown()));
@@ -377,7 +377,7 @@ fn a_log_that_is_being_written_can_be_read_up_to_half_a_second_before() {
     let sink = LogSink::create(&out, options, Monotonic::default()).unwrap();
     let outlets = vec![Outlet::waiting("log", sink)];
     let pipeline =
-        Pipeline::start(&PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
+        Pipeline::start(&*PRIOR, &Settings::default(), Options::default(), outlets).unwrap();
     let stop = AtomicBool::new(false);
     Replay::default()
         .run(
@@ -419,7 +419,7 @@ fn a_new_description_comes_before_its_frames_and_after_the_old_ones() {
     record(&log, 1, 8);
     let (events, outlet) = collect();
     let pipeline = Pipeline::start(
-        &PRIOR,
+        &*PRIOR,
         &Settings::default(),
         Options::default(),
         vec![outlet],
@@ -465,7 +465,7 @@ fn a_pipeline_that_is_started_again_goes_on_warm() {
         let (events, outlet) = collect();
         let (settings, options) = (Settings::default(), Options::default());
         let outlets = vec![outlet];
-        let pipeline = Pipeline::start_with(&PRIOR, &settings, options, outlets, vault).unwrap();
+        let pipeline = Pipeline::start_with(&*PRIOR, &settings, options, outlets, vault).unwrap();
         let door = pipeline.ingress();
         for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
             match Topic::parse(&entry.channel.topic).unwrap().0 {

@@ -27,7 +27,7 @@ fn replayed(name: &str) -> Option<(usize, RangeErrors)> {
     }
     let toml = manifest.join("tests/data").join(format!("{name}.toml"));
     let sequence = Sequence::open(&toml, Some(&root)).unwrap();
-    let prior = Arc::new(Prior::embedded().unwrap());
+    let prior = Prior::embedded().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("real.mcap");
     let resampler = Resampler::new(sequence.geometry(), 64, 64, None).unwrap();

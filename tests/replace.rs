@@ -37,7 +37,7 @@ struct Run {
 }
 
 impl Run {
-    fn start(prior: &Arc<Prior>, workers: usize, vault: Option<Vault>) -> Self {
+    fn start(prior: &Prior, workers: usize, vault: Option<Vault>) -> Self {
         let frames: Arc<Mutex<Vec<Arc<Frame>>>> = Arc::default();
         let to = Arc::clone(&frames);
         let outlet = Outlet::waiting("collect", move |event: &Event| {
@@ -113,7 +113,7 @@ fn frames_after_it_are_those_of_a_fresh_tracker_over_the_new_one() {
         let frames = of(&frames, sensor);
         assert!(frames.iter().map(|f| f.measurement.sequence).eq(0..12));
         let description = Arc::clone(&frames[0].sensor.description);
-        for (prior, frames) in [(&**PRIOR, &frames[..6]), (&new, &frames[6..])] {
+        for (prior, frames) in [(&*PRIOR, &frames[..6]), (&new, &frames[6..])] {
             let clock = Monotonic::default();
             let tracker = Tracker::new(Arc::clone(&description), prior, Settings::default(), clock);
             let (mut tracker, mut image) = (tracker.unwrap(), RangeImage::default());
@@ -139,7 +139,7 @@ fn while_frames_come_none_is_lost_and_each_sensor_starts_cold_once_more() {
         let replay = scope.spawn(|| {
             let (stop, mut replayed) = (AtomicBool::new(false), Replayed::default());
             let pace = Replay {
-                rate: 1.0,
+                rate: 0.3, // 4 s: folding a prior takes one or two where a machine is slow
                 ..Replay::default()
             };
             pace.run(&log, &door, &stop, &mut replayed)
@@ -195,7 +195,7 @@ fn a_sensor_that_fits_neither_does_not_stand_in_the_way() {
     let door = run.pipeline.ingress();
     door.offer_now(Payload::Sensor(Box::new(stranger)));
     assert!(door.sensor("stranger").is_some());
-    run.pipeline.replace_prior(&other()).unwrap();
+    run.pipeline.replace_prior(other()).unwrap();
     run.finish();
 }
 
@@ -204,8 +204,8 @@ fn checkpoints_are_of_the_prior_that_they_were_made_with() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("one.mcap");
     record(&log, 1, 8);
-    let new = Arc::new(other());
-    let kept = |prior: &Arc<Prior>| {
+    let new = other();
+    let kept = |prior: &Prior| {
         let vault = Vault::open(&folder.path().join("kept")).unwrap();
         Run::start(prior, 1, Some(vault))
     };

@@ -31,7 +31,7 @@ fn counters_add_up_while_it_runs_and_when_it_has_drained() {
         ..Options::default()
     };
     let outlets = vec![exporter.outlet()];
-    let pipeline = Pipeline::start(&PRIOR, &Settings::default(), options, outlets).unwrap();
+    let pipeline = Pipeline::start(&*PRIOR, &Settings::default(), options, outlets).unwrap();
     exporter.watch(pipeline.ingress());
     let endpoint = exporter.listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = endpoint.address();

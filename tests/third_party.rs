@@ -68,7 +68,8 @@ fn others_read_topics_schemas_counts_and_every_pixel() {
         LogSink::create(&out, options, Monotonic::default()).unwrap(),
     );
     let settings = Settings::default();
-    let pipeline = Pipeline::start(&PRIOR, &settings, Options::default(), vec![log, keep]).unwrap();
+    let pipeline =
+        Pipeline::start(&*PRIOR, &settings, Options::default(), vec![log, keep]).unwrap();
     let stop = AtomicBool::new(false);
     Replay::default()
         .run(
@@ -131,7 +132,7 @@ fn what_viewers_are_shown_can_be_encoded_again() {
         LogSink::create(&out, options, Monotonic::default()).unwrap(),
     );
     let pipeline =
-        Pipeline::start(&PRIOR, &Settings::default(), Options::default(), vec![log]).unwrap();
+        Pipeline::start(&*PRIOR, &Settings::default(), Options::default(), vec![log]).unwrap();
     let stop = AtomicBool::new(false);
     Replay::default()
         .run(

@@ -49,7 +49,7 @@ impl Demo {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        let prior = Arc::new(self.prior.load()?);
+        let prior = self.prior.load()?;
         let (pipeline, tally) = run::start(&prior, &config, Some(&self.out))?;
         let stop = run::stop_on_signal();
         self.offer(&prior, &pipeline.ingress(), &stop)?;

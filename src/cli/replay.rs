@@ -8,7 +8,6 @@ use indicatif::ProgressBar;
 use relucent::journal::JournalError;
 use relucent::pipeline::{Pipeline, Replay as Source, Replayed};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -76,11 +75,10 @@ impl Replay {
             again: self.r#loop,
         };
         relucent::journal::Reader::open(&self.log)?; // before --out is emptied
-        let prior = Arc::new(self.prior.load()?);
+        let prior = self.prior.load()?;
         let (tally, mut outlets) = run::outlets(&config, self.out.as_deref())?;
         let metrics = self.metrics.open(&mut outlets)?;
-        let pipeline = Pipeline::start(&prior, &config.recover, config.pipeline, outlets)?;
-        drop(prior); // the pipeline has made of it what it needs
+        let pipeline = Pipeline::start(prior, &config.recover, config.pipeline, outlets)?;
         metrics.watch(pipeline.ingress());
         let stop = run::stop_on_signal();
         let mut replayed = Replayed::default();

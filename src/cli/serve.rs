@@ -10,7 +10,6 @@ use relucent::clock::Monotonic;
 use relucent::pipeline::{Ingress, LogOptions, LogSink, Outlet, Place, Policy};
 use relucent::serve::{Access, AccessFiles, Address, Server, Serving};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Events that may wait for the log; what comes beyond is not written, and counted.
@@ -66,7 +65,7 @@ impl Serve {
             client_ca: self.client_ca.clone(),
             token: self.token_file.clone(),
         })?;
-        let prior = Arc::new(self.prior.load()?);
+        let prior = self.prior.load()?;
         let (tally, mut outlets) = run::outlets(&config, None)?;
         if let Some(path) = &self.record {
             outlets.push(recorder(path, config.log)?);
@@ -74,7 +73,7 @@ impl Serve {
         let metrics = self.metrics.open(&mut outlets)?;
         let server = Server::bind(
             &self.listen,
-            &prior,
+            prior,
             &config.recover,
             config.pipeline,
             outlets,
@@ -84,7 +83,6 @@ impl Serve {
                 checkpoints: self.checkpoints.clone(),
             },
         )?;
-        drop(prior); // the server has made of it what it needs
         metrics.watch(server.ingress());
         let (stopping, stop) = watch::channel(false);
         let (prior, door) = (self.prior.clone(), server.ingress());
@@ -101,7 +99,7 @@ fn reload(prior: &PriorArgument, door: &Ingress) {
         tracing::warn!("nothing to reload: the embedded prior is in use, not a file (--prior)");
         return;
     };
-    let replaced = prior.load().and_then(|new| Ok(door.replace_prior(&new)?));
+    let replaced = prior.load().and_then(|new| Ok(door.replace_prior(new)?));
     match replaced {
         Ok(()) => eprintln!("relucent: prior {path} read anew; each sensor starts cold"),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use crate::prior::Prior;
 use crate::recover::{ErrorModel, Model, TrackerError};
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The model of the moment.
@@ -33,7 +34,7 @@ impl Current {
     }
 
     /// The model of another prior, folded as the present one was.
-    pub(super) fn model_of(&self, prior: &Prior) -> Arc<Model> {
+    pub(super) fn model_of<'a>(&self, prior: impl Into<Cow<'a, Prior>>) -> Arc<Model> {
         Arc::new(Model::new(prior, self.error))
     }
 

@@ -15,6 +15,7 @@ use crate::prior::Prior;
 use crate::wire::v1;
 use admit::{Refused, sensor};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -220,7 +221,7 @@ impl Ingress {
     ///
     /// # Errors
     /// As there.
-    pub fn replace_prior(&self, prior: &Prior) -> Result<(), ReplaceError> {
+    pub fn replace_prior<'a>(&self, prior: impl Into<Cow<'a, Prior>>) -> Result<(), ReplaceError> {
         let current = &self.0.current;
         let (new, old) = (current.model_of(prior), current.get());
         let sensors = self.0.sensors(); // none comes until the new model is there

@@ -59,6 +59,7 @@ use lanes::Lanes;
 use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sink::{Ending, Sinks};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -133,12 +134,13 @@ pub struct Summary {
 }
 
 impl Pipeline {
-    /// Starts the threads of a pipeline over the model of a prior, which itself is not needed any more.
+    /// Starts the threads of a pipeline over the model of a prior, which itself is not needed any more: given away, and not
+    /// borrowed, it takes no memory beside the model.
     ///
     /// # Errors
     /// Where there is no worker, no room for a frame, or no thread to be had.
-    pub fn start(
-        prior: &Arc<Prior>,
+    pub fn start<'a>(
+        prior: impl Into<Cow<'a, Prior>>,
         settings: &Settings,
         options: Options,
         outlets: Vec<Outlet>,
@@ -150,8 +152,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::start`].
-    pub fn start_with(
-        prior: &Arc<Prior>,
+    pub fn start_with<'a>(
+        prior: impl Into<Cow<'a, Prior>>,
         settings: &Settings,
         options: Options,
         outlets: Vec<Outlet>,
@@ -255,7 +257,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// Where a sensor in use has another grid or other knots than the new prior: all go on as before.
-    pub fn replace_prior(&self, prior: &Prior) -> Result<(), ReplaceError> {
+    pub fn replace_prior<'a>(&self, prior: impl Into<Cow<'a, Prior>>) -> Result<(), ReplaceError> {
         self.ingress.replace_prior(prior)
     }
 

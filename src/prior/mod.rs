@@ -15,6 +15,7 @@ pub use unrolled::{Conditional, Stage, Unrolled};
 
 use crate::simd::dot;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// How a prior came to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,18 @@ pub struct Prior {
     pub encoder: Encoder,
     /// what refines images after total variation, where it was trained
     pub unrolled: Option<Unrolled>,
+}
+
+impl<'a> From<&'a Prior> for Cow<'a, Prior> {
+    fn from(prior: &'a Prior) -> Self {
+        Self::Borrowed(prior)
+    }
+}
+
+impl From<Prior> for Cow<'_, Prior> {
+    fn from(prior: Prior) -> Self {
+        Self::Owned(prior)
+    }
 }
 
 impl Prior {

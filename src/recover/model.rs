@@ -9,13 +9,14 @@ use super::rest::Rest;
 use super::unroll::Network;
 use super::view::Shared;
 use crate::pool::Buffer;
-use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior};
+use crate::prior::{Activations, Affine, Decoder, Head, Matrix, Prior, SecondMoments};
 use crate::sensing::SensorDescription;
 use crate::simd::kernel;
 use faer::Mat;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Random codes whose features tell what readings can show.
 const SAMPLES: usize = 1024;
@@ -71,10 +72,46 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model of a trained prior.
-    pub fn new(prior: &Prior, error: ErrorModel) -> Self {
+    /// The model of a trained prior. One that is given away, and not borrowed, is let go of part by part, so that at no time
+    /// both are held whole.
+    pub fn new<'a>(prior: impl Into<Cow<'a, Prior>>, error: ErrorModel) -> Self {
+        let mut prior = prior.into();
+        let moments = FrameMoments::new(&prior.moments);
+        let_go(&mut prior, |prior| prior.moments = SecondMoments::default());
+        let (error, rest) = Self::error(&prior, error);
+        let_go(&mut prior, |prior| {
+            prior.error.directions = Matrix::default();
+        });
+        let whitened = prior
+            .decoder
+            .whitened_head(&prior.code.mean, &prior.code.factor);
+        let layers = prior
+            .decoder
+            .whitened_layers(&prior.code.mean, &prior.code.factor);
+        let generator = Self::generator(&prior.decoder.head, layers, whitened);
+        let_go(&mut prior, |prior| prior.decoder.head = Head::Identity);
+        let grid = (prior.rows, prior.cols);
+        let network = prior.unrolled.as_ref();
+        let mut model = Self {
+            features: Some(generator.feature_factor()),
+            mean_error: prior.error.mean.clone(),
+            rms_return: prior.rms_return,
+            moments: Some(moments),
+            error,
+            rest,
+            channels: prior.channels(),
+            grid,
+            knots: prior.knots.clone(),
+            network: network.map(|weights| Network::new(weights, grid)),
+            ..generator
+        };
+        model.fingerprint = fingerprint(&model);
+        model
+    }
+
+    /// E·Λ^½ of a prior's error, and the rest.
+    fn error(prior: &Prior, error: ErrorModel) -> (Columns, Rest) {
         let (channels, cols) = (prior.channels(), prior.cols);
-        let outputs = prior.decoder.output_len();
         let directions = &prior.error.directions;
         let spreads: Vec<f32> = prior.error.variances.iter().map(|v| v.sqrt()).collect();
         let mut remainder = prior.error.remainder.clone();
@@ -101,36 +138,12 @@ impl Model {
             }
         };
         let units = (0..count).map(|q| eight_bits_of(directions.row(q)) * spreads[q]);
-        let stored = (vec![1.0; outputs], units.collect());
-        let error = Columns::stored(stored, count, |i, values| {
+        let stored = (vec![1.0; prior.decoder.output_len()], units.collect());
+        let columns = Columns::stored(stored, count, |i, values| {
             let values = values.iter_mut().enumerate();
             values.for_each(|(q, v)| *v = directions.row(q)[i] * spreads[q]);
         });
-        let whitened = prior
-            .decoder
-            .whitened_head(&prior.code.mean, &prior.code.factor);
-        let layers = prior
-            .decoder
-            .whitened_layers(&prior.code.mean, &prior.code.factor);
-        let generator = Self::generator(&prior.decoder.head, layers, whitened);
-        let mut model = Self {
-            features: Some(generator.feature_factor()),
-            mean_error: prior.error.mean.clone(),
-            rms_return: prior.rms_return,
-            moments: Some(FrameMoments::new(&prior.moments)),
-            error,
-            rest,
-            channels,
-            grid: (prior.rows, prior.cols),
-            knots: prior.knots.clone(),
-            network: prior
-                .unrolled
-                .as_ref()
-                .map(|weights| Network::new(weights, (prior.rows, prior.cols))),
-            ..generator
-        };
-        model.fingerprint = fingerprint(&model);
-        model
+        (columns, rest)
     }
 
     /// Whether it can recover what a sensor measures.
@@ -362,6 +375,13 @@ impl Model {
     }
 }
 
+/// Lets go of what is done with of a prior that was given away.
+fn let_go(prior: &mut Cow<'_, Prior>, part: impl FnOnce(&mut Prior)) {
+    if let Cow::Owned(prior) = prior {
+        part(prior);
+    }
+}
+
 kernel! {
     /// See [`Model::take_in`]; `half` is s₀².
     fn take_in<'a>(correction: &'a [f32], half: f32, x: &'a mut [f32], trust: &'a mut [f32]) {
@@ -387,6 +407,21 @@ pub(super) fn eight_bits_of(row: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prior_given_away_makes_the_same_model() {
+        let prior = Prior::embedded().unwrap();
+        let [borrowed, given] = [Cow::Borrowed(&prior), Cow::Owned(prior.clone())]
+            .map(|prior| Model::new(prior, ErrorModel::Directions));
+        assert_eq!(given.fingerprint, borrowed.fingerprint);
+        let code = vec![0.3; given.state_len()];
+        let image = |model: &Model| {
+            let mut x = vec![0.0; model.output_len()];
+            model.generate(&code, &mut Activations::default(), &mut x);
+            x
+        };
+        assert_eq!(image(&given), image(&borrowed));
+    }
 
     #[test]
     fn what_a_prior_stores_in_eight_bits_stays_in_eight() {

@@ -11,8 +11,8 @@ use crate::prior::Prior;
 use crate::recover::Settings;
 use crate::wire;
 use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tonic::service::InterceptorLayer;
@@ -99,9 +99,9 @@ impl Server {
     /// # Errors
     /// Where others than this machine could reach the address and are not asked who they are, TLS cannot be had, or the
     /// address cannot be listened on.
-    pub fn bind(
+    pub fn bind<'a>(
         address: &Address,
-        prior: &Arc<Prior>,
+        prior: impl Into<Cow<'a, Prior>>,
         settings: &Settings,
         options: Options,
         mut outlets: Vec<Outlet>,

@@ -19,7 +19,7 @@
 //! ```
 //! # use relucent::{clock::Monotonic, pipeline::{Options, Pipeline}, prior::Prior, recover::Settings, telemetry::Exporter};
 //! let exporter = Exporter::new(0.033);
-//! let pipeline = Pipeline::start(&Prior::embedded()?.into(), &Settings::default(), Options::default(), vec![exporter.outlet()])?;
+//! let pipeline = Pipeline::start(Prior::embedded()?, &Settings::default(), Options::default(), vec![exporter.outlet()])?;
 //! exporter.watch(pipeline.ingress());
 //! let endpoint = exporter.listen("127.0.0.1:0".parse()?)?; // http://…/metrics, until it is dropped
 //! # assert_ne!(endpoint.address().port(), 0);

@@ -7,11 +7,10 @@ use relucent::pipeline::{Exposure, VirtualStream};
 use relucent::prior::Prior;
 use relucent::sim::{self, Family, Imperfections};
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// The embedded prior.
-pub(crate) static PRIOR: LazyLock<Arc<Prior>> =
-    LazyLock::new(|| Arc::new(Prior::embedded().unwrap()));
+pub(crate) static PRIOR: LazyLock<Prior> = LazyLock::new(|| Prior::embedded().unwrap());
 
 /// How long a sensor goes one way, s.
 const ONE_WAY_S: f32 = 8.0;

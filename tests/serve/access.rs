@@ -100,8 +100,15 @@ fn bind(address: &str, files: &AccessFiles) -> Result<Server, String> {
     let address = address.parse().unwrap();
     let settings = Settings::default();
     let options = Options::default();
-    Server::bind(&address, &PRIOR, &settings, options, vec![], serving(files))
-        .map_err(|error| error.to_string())
+    Server::bind(
+        &address,
+        &*PRIOR,
+        &settings,
+        options,
+        vec![],
+        serving(files),
+    )
+    .map_err(|error| error.to_string())
 }
 
 #[test]

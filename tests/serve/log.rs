@@ -49,7 +49,7 @@ fn a_socket_that_a_killed_server_left_makes_way_and_a_living_ones_does_not() {
     let address: Address = address.parse().unwrap();
     let second = relucent::serve::Server::bind(
         &address,
-        &crate::common::PRIOR,
+        &*crate::common::PRIOR,
         &relucent::recover::Settings::default(),
         Options::default(),
         vec![],

@@ -38,7 +38,7 @@ fn in_process(
         }
     });
     let settings = Settings::default();
-    let pipeline = Pipeline::start(&PRIOR, &settings, Options::default(), vec![outlet]).unwrap();
+    let pipeline = Pipeline::start(&*PRIOR, &settings, Options::default(), vec![outlet]).unwrap();
     let ingress: Ingress = pipeline.ingress();
     for description in descriptions {
         ingress.describe(description, 0).unwrap();

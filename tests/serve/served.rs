@@ -42,7 +42,7 @@ impl Served {
         serving: Serving,
     ) -> Self {
         let (address, settings) = (address.parse().unwrap(), Settings::default());
-        let server = Server::bind(&address, &PRIOR, &settings, options, outlets, serving).unwrap();
+        let server = Server::bind(&address, &*PRIOR, &settings, options, outlets, serving).unwrap();
         let peer = server.address().clone().into();
         let (stopping, stop) = watch::channel(false);
         Self {
