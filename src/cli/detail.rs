@@ -187,12 +187,13 @@ fn named(ratio: Option<f64>) -> String {
 fn sentence(basins: &Basins) -> String {
     format!(
         "{} sequences of 60 frames at 5 %: {} warm frames, {} restarted, median {} iterations; cost over the cost reached \
-         from the true frame's code: median {:.3}, largest {:.3}",
+         from the true frame's code: median {:.3}, largest {:.3}; over the cost that the same start converges to: largest {:.3}",
         basins.sequences,
         basins.warm,
         basins.restarted,
         basins.iterations_p50,
         basins.cost_ratio_p50,
-        basins.cost_ratio_max
+        basins.cost_ratio_max,
+        basins.converged_ratio_max
     )
 }

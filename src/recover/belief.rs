@@ -52,6 +52,11 @@ impl Belief {
         self
     }
 
+    /// The code to start from, of length `code`: the mean.
+    pub(super) fn start(&self, code: usize) -> Buffer<f32> {
+        self.mean[..code].iter().map(|&m| m as f32).collect()
+    }
+
     /// Nothing known at all: the theory's setting.
     pub(super) fn flat(len: usize) -> Self {
         Self {

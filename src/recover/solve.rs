@@ -30,7 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             iterations: 30,
-            tolerance: 5e-3,
+            tolerance: 3e-3,
         }
     }
 }

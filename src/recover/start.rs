@@ -8,7 +8,6 @@ use super::model::Model;
 use super::reference::Solver;
 use super::report::{Settings, StartKind};
 use super::solve::{Problem, Solution, StopReason};
-use crate::pool::Buffer;
 
 /// The greatest error scale, and one over the least.
 const MOST_ERROR_SCALE: f64 = 30.0;
@@ -101,8 +100,7 @@ impl Start<'_> {
 
     /// From the frame before, as an iterated extended Kalman filter.
     fn warm(&self, belief: &Belief, left: &Readings) -> Option<Solution> {
-        let code = belief.mean[..self.model.code_len()].iter();
-        let start: Buffer<f32> = code.map(|&m| m as f32).collect();
+        let start = belief.start(self.model.code_len());
         let problem = Problem::new(self.model, self.system, left, belief)?.by(self.deadline);
         let solution = problem.descend(&start, self.settings.limits);
         let finite = solution.cost.is_finite();

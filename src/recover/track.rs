@@ -14,7 +14,7 @@ use super::model::Model;
 use super::pace::{Pace, TimeConstants};
 use super::render::Renderer;
 use super::report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
-use super::solve::{Problem, Solution, StopReason};
+use super::solve::{Limits, Problem, Solution, StopReason};
 use super::start::{Chosen, Start, blended};
 use super::view::{Ahead, Views};
 use crate::clock::Clock;
@@ -357,15 +357,16 @@ impl<C: Clock> Tracker<C> {
         })
     }
 
-    /// The cost that the next frame would end at, were it solved from `code`, (k), instead of from the prediction; `None`
-    /// where there is no frame before. Changes nothing: it is for judging the start.
+    /// The cost that the next frame would end at, were it solved from `code`, (k), or, without one, from the prediction as it
+    /// will be, until `limits`; `None` where there is no frame before. Changes nothing: it is for judging starts and ends.
     ///
     /// # Errors
     /// As [`Tracker::recover`].
-    pub fn warm_cost_from(
+    pub fn warm_cost(
         &mut self,
         measurement: &Measurement,
-        code: &[f32],
+        code: Option<&[f32]>,
+        limits: Limits,
     ) -> Result<Option<f64>, MeasurementError> {
         check(&self.description, measurement)?;
         let signed = self.signed(measurement)?;
@@ -382,11 +383,11 @@ impl<C: Clock> Tracker<C> {
         let pattern = &self.description.patterns[measurement.pattern_set];
         let readings = system.project(&without(pattern, &rest, &measurement.y));
         let problem = Problem::new(&self.model, &system, &readings, &belief);
-        Ok(problem.map(|p| {
-            p.descend(code, self.settings.limits)
-                .with_outside(&readings)
-                .cost
-        }))
+        let start = match code {
+            Some(code) => code.into(),
+            None => belief.start(self.model.code_len()),
+        };
+        Ok(problem.map(|p| p.descend(&start, limits).with_outside(&readings).cost))
     }
 
     /// How bright the frame is, and the frame at the return that the prior knows.
