@@ -25,6 +25,8 @@ pub struct Sample {
     pub prepare_ns: u64,
     /// whitening, projecting, solving
     pub solve_ns: u64,
+    /// of that, iterations alone
+    pub iterate_ns: u64,
     /// waiting to be rendered
     pub render_wait_ns: u64,
     /// from the code to the image that total variation refines
@@ -66,6 +68,7 @@ impl Sample {
             recover_wait_ns: latency.recover_wait_ns,
             prepare_ns: timing.prepare_ns,
             solve_ns: timing.solve_ns,
+            iterate_ns: timing.iterate_ns,
             render_wait_ns: latency.render_wait_ns,
             render_ns: latency.render_ns,
             finish_wait_ns: latency.finish_wait_ns,

@@ -19,6 +19,8 @@ pub struct Latencies {
     pub prepare: Spread,
     /// whitening, projecting, solving
     pub solve: Spread,
+    /// of that, iterations alone
+    pub iterate: Spread,
     /// waiting to be rendered
     pub render_wait: Spread,
     /// from the code to the image that total variation refines
@@ -49,6 +51,7 @@ impl Latencies {
             recover_wait: us(|s| s.recover_wait_ns)?,
             prepare: us(|s| s.prepare_ns)?,
             solve: us(|s| s.solve_ns)?,
+            iterate: us(|s| s.iterate_ns)?,
             render_wait: us(|s| s.render_wait_ns)?,
             render: us(|s| s.render_ns)?,
             finish_wait: us(|s| s.finish_wait_ns)?,

@@ -112,6 +112,7 @@ pub(super) fn print_sweep(sweep: &Sweep) {
         "solve p50, µs",
         "iterations",
         "iteration, µs",
+        "projecting y, µs",
         "render p50, µs",
         "frames/s",
         "memory, MiB",
@@ -145,6 +146,7 @@ fn point(point: &Point) -> Vec<String> {
         micros(point.solve_us),
         format!("{:.2}", point.iterations),
         micros(point.iteration_us),
+        micros(point.projecting_us),
         micros(point.render_us),
         format!("{:.1}", point.frames_per_s),
         point

@@ -77,8 +77,7 @@ impl Fused {
     /// The system behind a whitener, as long as the readings.
     pub(super) fn system(&self, model: &Model, whitener: Whitener) -> System {
         let matrix = whitener.apply_columns(self.columns.matrix().as_ref());
-        let mut offset = vec![0.0; whitener.len()];
-        whitener.apply(&self.offset, &mut offset);
+        let [offset] = whitener.apply([&self.offset]);
         let error = matrix
             .as_ref()
             .subcols(model.feature_len(), model.error_len());
@@ -91,7 +90,7 @@ impl Fused {
             whitener,
             matrix,
             basis: None,
-            offset,
+            offset: offset.to_vec(),
         }
     }
 }
@@ -109,14 +108,13 @@ impl Fused {
         {
             let mut y = vec![0.0; self.offset.len()];
             y[channel * readings..(channel + 1) * readings].copy_from_slice(&self.flat);
-            let mut flat = vec![0.0; whitener.len()];
-            whitener.apply(&y, &mut flat);
+            let [mut flat] = whitener.apply([&y]);
             let whole = energy(&flat);
             basis.iter().for_each(|other| take_out(other, &mut flat));
             let length = energy(&flat).sqrt() as f32;
             if f64::from(length).powi(2) > 1e-6 * whole {
                 flat.iter_mut().for_each(|v| *v /= length);
-                basis.push(flat);
+                basis.push(flat.to_vec());
             }
         }
         basis
@@ -205,18 +203,20 @@ impl System {
         matrix.submatrix(0, self.features, self.error_rows, errors)
     }
 
-    /// ỹ = S₀^(−½) (y − A(b + ē)) of readings y, (J·m), where they count.
-    pub(super) fn whiten(&self, y: &[f32]) -> Buffer<f32> {
-        let mut whitened = Buffer::zeros(self.whitener.len());
-        self.whitener.apply(y, &mut whitened);
-        let offsets = whitened.iter_mut().zip(&self.offset);
-        offsets.for_each(|(y, o)| *y -= o);
+    /// ỹ = S₀^(−½) (y − A(b + ē)) of each of some readings y, (J·m), where they count.
+    pub(super) fn whiten<const V: usize>(&self, readings: [&[f32]; V]) -> [Buffer<f32>; V] {
+        let mut whitened = self.whitener.apply(readings);
+        for whitened in &mut whitened {
+            let offsets = whitened.iter_mut().zip(&self.offset);
+            offsets.for_each(|(y, o)| *y -= o);
+        }
         whitened
     }
 
     /// Whitens and projects readings y, (J·m).
     pub(super) fn project(&self, y: &[f32]) -> Readings {
-        self.project_whitened(self.whiten(y))
+        let [whitened] = self.whiten([y]);
+        self.project_whitened(whitened)
     }
 
     /// Projects whitened readings, (readings).
@@ -274,15 +274,13 @@ impl System {
 }
 
 impl System {
-    /// χ² of readings y, (J·m), beside the best flat channels: what an estimate that knows nothing of the scene but its
-    /// mean would leave.
-    pub(super) fn contrast(&self, y: &[f32]) -> f64 {
-        let mut whitened = Buffer::zeros(self.whitener.len());
-        self.whitener.apply(y, &mut whitened);
-        self.flat
-            .iter()
-            .for_each(|flat| take_out(flat, &mut whitened));
-        energy(&whitened)
+    /// χ² of readings, ỹ whitened, (readings), beside the best flat channels: what an estimate that knows nothing of the scene
+    /// but its mean would leave.
+    pub(super) fn contrast(&self, whitened: &[f32]) -> f64 {
+        let whole = whitened.iter().zip(&self.offset).map(|(y, o)| y + o);
+        let mut whole: Buffer<f32> = whole.collect();
+        self.flat.iter().for_each(|flat| take_out(flat, &mut whole));
+        energy(&whole)
     }
 }
 

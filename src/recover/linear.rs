@@ -154,8 +154,7 @@ impl Linear {
         let whitener = Whitener::new(&self.spread, noise, *gain, missing)?;
         let matrix = whitener.apply_columns(self.matrix.as_ref());
         let centred: Vec<f32> = y.iter().zip(&self.offset).map(|(y, o)| y - o).collect();
-        let mut readings = vec![0.0; whitener.len()];
-        whitener.apply(&centred, &mut readings);
+        let [readings] = whitener.apply([&centred]);
         let mut normal = symmetric_product(matrix.as_ref());
         let variances = moments.variances.iter().take(matrix.ncols());
         variances

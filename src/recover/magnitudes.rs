@@ -7,7 +7,6 @@ use super::fuse::{Fused, Readings, System};
 use super::model::Model;
 use super::rest::Spread;
 use super::whiten::Whitener;
-use crate::pool::Buffer;
 
 impl Spread {
     /// Variance of each reading, (J·m).
@@ -55,8 +54,7 @@ impl System {
     /// Where the system mixes readings, see [`Fused::unmixed`].
     pub(super) fn magnitudes(&self, y: &[f32], unsure: &[f32]) -> Readings {
         assert!(self.basis.is_none(), "readings each by itself");
-        let mut magnitudes = Buffer::zeros(self.whitener.len());
-        self.whitener.apply(unsure, &mut magnitudes);
+        let [magnitudes] = self.whitener.apply([unsure]);
         Readings {
             magnitudes,
             ..self.project(y)

@@ -101,6 +101,8 @@ pub struct Timing {
     pub prepare_ns: u64,
     /// finding signs, where readings have none, whitening, projecting and solving
     pub solve_ns: u64,
+    /// of that, iterations alone, which do not grow with m once readings are as many as the unknowns' images
+    pub iterate_ns: u64,
     /// from the code to the image
     pub render_ns: u64,
 }

@@ -42,6 +42,8 @@ struct Solved {
     unexplained: f64,
     /// what the frame says of the time constants of state and rest, where the track goes on
     lessons: Option<(Option<Lesson>, Lesson)>,
+    /// see [`Timing::iterate_ns`]
+    iterate_ns: u64,
 }
 
 /// What a frame leaves to the next.
@@ -245,6 +247,7 @@ impl<C: Clock> Tracker<C> {
             rest,
             unexplained,
             lessons,
+            iterate_ns,
         } = self.solve(measurement, &system, carried, &deadline)?;
         let Chosen {
             start,
@@ -291,6 +294,7 @@ impl<C: Clock> Tracker<C> {
             timing: Timing {
                 prepare_ns: prepared - started,
                 solve_ns: self.clock.now_ns() - prepared + signs_ns,
+                iterate_ns,
                 render_ns: 0,
             },
         };
@@ -472,13 +476,18 @@ impl<C: Clock> Tracker<C> {
             gain: measurement.gain,
         };
         let pattern = &self.description.patterns[measurement.pattern_set];
-        let whitened = system.whiten(&measurement.y);
-        let warm = carried
-            .zip(self.predict(measurement))
-            .map(|(rest, belief)| {
-                let left = without(pattern, &rest, &measurement.y);
-                (rest, belief, system.project(&left))
-            });
+        let y = &measurement.y;
+        let (whitened, warm) = match carried.zip(self.predict(measurement)) {
+            Some((rest, belief)) => {
+                let [whitened, beyond] = system.whiten([y, &without(pattern, &rest, y)]);
+                let beyond = system.project_whitened(beyond);
+                (whitened, Some((rest, belief, beyond)))
+            }
+            None => {
+                let [whitened] = system.whiten([y]);
+                (whitened, None)
+            }
+        };
         let start = Start {
             model: &self.model,
             settings: &self.settings,
@@ -492,7 +501,9 @@ impl<C: Clock> Tracker<C> {
             linear.code(moments, &self.description.noise, measurement)
         };
         let before = warm.as_ref().map(|(_, belief, left)| (belief, left));
+        let projected = self.clock.now_ns();
         let chosen = start.choose(before, linear).ok_or_else(degenerate)?;
+        let iterate_ns = self.clock.now_ns() - projected;
         let solution = &chosen.solution;
         let (code, error) = solution.state.split_at(self.model.code_len());
         let code: Buffer<f32> = code.iter().map(|&u| u as f32).collect();
@@ -514,10 +525,11 @@ impl<C: Clock> Tracker<C> {
         self.model.rest.explain(pattern, &dual, &mut rest);
         Ok(Solved {
             count: whitened.len() as f64,
-            unexplained: misfit / system.contrast(&measurement.y),
+            unexplained: misfit / system.contrast(&whitened),
             chosen,
             rest,
             lessons,
+            iterate_ns,
         })
     }
 

@@ -16,6 +16,7 @@ const TOGETHER: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Whitener {
     blocks: Vec<Block>,
+    /// number of whitened rows
     len: usize,
 }
 
@@ -88,21 +89,23 @@ impl Whitener {
         Some(Self { blocks, len })
     }
 
-    /// Number of whitened rows.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// S₀^(−½) v, of `v` indexed like y, (J·m), into `out`, (rows).
-    pub(super) fn apply(&self, v: &[f32], out: &mut [f32]) {
-        let (mut values, mut start) = (Buffer::zeros(self.largest()), 0);
+    /// S₀^(−½) v, (rows), of each of `vectors` v indexed like y, (J·m): what takes long is to read the factors, once.
+    pub(super) fn apply<const V: usize>(&self, vectors: [&[f32]; V]) -> [Buffer<f32>; V] {
+        let mut out = vectors.map(|_| Buffer::zeros(self.len));
+        let mut values = vectors.map(|_| Buffer::zeros(self.largest()));
+        let mut start = 0;
         for block in &self.blocks {
-            let values = &mut values[..block.rows.len()];
-            let gathered = values.iter_mut().zip(&block.rows);
-            gathered.for_each(|(to, &row)| *to = v[row as usize]);
-            block.apply(values, &mut out[start..start + values.len()]);
-            start += values.len();
+            let size = block.rows.len();
+            for (values, v) in values.iter_mut().zip(vectors) {
+                let gathered = values.iter_mut().zip(&block.rows);
+                gathered.for_each(|(to, &row)| *to = v[row as usize]);
+            }
+            let values = values.each_ref().map(|values| &values[..size]);
+            let out = out.each_mut().map(|out| &mut out[start..start + size]);
+            block.apply(values, out);
+            start += size;
         }
+        out
     }
 
     /// The same of every column of `matrix`, (J·m × columns), as (rows × columns).
@@ -171,16 +174,15 @@ impl Block {
         matrix
     }
 
-    /// L⁻¹ v into `out`.
-    fn apply(&self, v: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
-        for (group, v) in v.chunks(TOGETHER).enumerate() {
-            let from = group * TOGETHER;
-            let columns = v
-                .iter()
-                .enumerate()
-                .map(|(c, &v)| (v, self.column(from + c)));
-            add_columns(columns, &mut out[from..]);
+    /// Adds L⁻¹ v of each of `vectors` v to its `out`.
+    fn apply<const V: usize>(&self, vectors: [&[f32]; V], mut out: [&mut [f32]; V]) {
+        let size = self.rows.len();
+        for from in (0..size).step_by(TOGETHER) {
+            for (v, out) in vectors.iter().zip(&mut out) {
+                let columns = from..size.min(from + TOGETHER);
+                let columns = columns.map(|c| (v[c], self.column(c)));
+                add_columns(columns, &mut out[from..]);
+            }
         }
     }
 
@@ -209,19 +211,20 @@ mod tests {
         let covariance = Mat::from_fn(len, len, &s);
         let columns = whitener.apply_columns(covariance.as_ref()); // S₀^(−½) S₀
         let whitened = whitener.apply_columns(columns_of_rows(&columns, whitener, len).as_ref());
-        assert_eq!(whitener.len(), len - missing.len());
-        for r in 0..whitener.len() {
-            for c in 0..whitener.len() {
+        assert_eq!(whitener.len, len - missing.len());
+        for r in 0..whitener.len {
+            for c in 0..whitener.len {
                 let unit = f32::from(u8::from(r == c));
                 assert!((whitened[(r, c)] - unit).abs() < 1e-4, "{r}, {c}");
             }
         }
-        let mut one = vec![0.0; whitener.len()];
         for c in (0..len).filter(|c| !missing.contains(c)) {
-            whitener.apply(covariance.col_as_slice(c), &mut one);
+            let [one, other] =
+                whitener.apply([covariance.col_as_slice(c), covariance.col_as_slice(0)]);
             for (a, b) in one.iter().zip(columns.col_as_slice(c)) {
                 assert!((a - b).abs() < 1e-5);
             }
+            assert_eq!([other], whitener.apply([covariance.col_as_slice(0)]));
             let mut back = vec![9.0; len];
             whitener.apply_transposed(&one, &mut back);
             for (r, back) in back.iter().enumerate() {
@@ -233,7 +236,7 @@ mod tests {
 
     /// The transpose of S₀^(−½) S₀ as columns indexed like y; what is missing is 0 in it already where it must be.
     fn columns_of_rows(columns: &Mat<f32>, whitener: &Whitener, len: usize) -> Mat<f32> {
-        Mat::from_fn(len, whitener.len(), |r, c| columns[(c, r)])
+        Mat::from_fn(len, whitener.len, |r, c| columns[(c, r)])
     }
 
     #[test]
