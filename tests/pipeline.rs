@@ -9,14 +9,18 @@ use common::{PRIOR, record};
 use proptest::prelude::*;
 use prost::Message;
 use relucent::clock::Monotonic;
-use relucent::journal::{JournalError, Reader, Topic};
+use relucent::frame::{Geometry, RangeImage};
+use relucent::journal::{JournalError, Reader, Topic, Writer};
 use relucent::pipeline::{
-    Cause, Event, Frame, LogSink, Offer, Options, Outlet, Payload, Pipeline, Policy, Replay,
-    Replayed, Summary, Vault,
+    Cause, Event, Exposure, Frame, LogSink, Offer, Options, Outlet, Payload, Pipeline, Policy,
+    Replay, Replayed, Summary, Vault, VirtualStream,
 };
+use relucent::prior::Prior;
 use relucent::recover::{Settings, StartKind};
+use relucent::sim::{self, Split};
 use relucent::wire::v1;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -490,4 +494,35 @@ fn a_pipeline_that_is_started_again_goes_on_warm() {
     assert_eq!(second[0].report.start, StartKind::Warm);
     let got = [bytes_of(&first, &sensor), bytes_of(&second, &sensor)].concat();
     assert!(got == expected, "the same bytes as without a break");
+}
+
+#[test]
+fn a_replay_of_which_nothing_can_be_recovered_fails_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("small.mcap");
+    let mut truth = RangeImage::default();
+    sim::frame(Split::HeldOut, 0, &sim::rays(32, 32), &mut truth);
+    let geometry = Geometry::centred(60.0, 45.0);
+    let mut writer = Writer::create(&log, Monotonic::default()).unwrap();
+    let small = Prior {
+        rows: 32,
+        cols: 32,
+        ..PRIOR.clone()
+    };
+    let exposure = Exposure::default();
+    let stream = VirtualStream::new("small", geometry, &small, 30.0, exposure, &truth);
+    let mut stream = stream.unwrap();
+    stream.record(&truth, 1, &mut writer).unwrap();
+    writer.finish().unwrap();
+    let replay = Command::new(env!("CARGO_BIN_EXE_relucent"))
+        .args(["replay", "--rate", "0"])
+        .arg(&log)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(replay.stderr).unwrap();
+    assert_eq!(replay.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("64 × 64") && said.contains("32 × 32"),
+        "{said}"
+    );
 }
