@@ -70,7 +70,7 @@ impl Bench {
         }
         let workload = self.workload(&prior)?;
         let source = self.source(&prior);
-        let model = Arc::new(Model::new(prior, config.recover.error)); // what is measured is memory too
+        let model = Arc::new(Model::new(prior, config.recover.error)); // given away: memory is measured too
         let measured = self.measure(&model, &config, &workload)?;
         let counted = Some(crate::allocations as fn() -> u64);
         let parts = Parts::measure(model, &config.recover, &workload, counted)?;

@@ -7,14 +7,13 @@ use relucent::clock::Monotonic;
 use relucent::pipeline::{LogSink, Outlet, Pipeline, Summary};
 use relucent::prior::Prior;
 use relucent::report;
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A pipeline with a tally and, where asked for, a log.
-pub(crate) fn start<'a>(
-    prior: impl Into<Cow<'a, Prior>>,
+pub(crate) fn start(
+    prior: &Prior,
     config: &Config,
     log: Option<&Path>,
 ) -> anyhow::Result<(Pipeline, Tally)> {

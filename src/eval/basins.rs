@@ -75,8 +75,8 @@ pub fn basins(
             };
             knots.split(&truth, &mut x);
             prior.scale_to_known_return(&mut x);
-            let truth = prior.encode(&x);
-            let informed = tracker.warm_cost(&measurement, Some(&truth), limits)?;
+            let code = prior.encode(&x);
+            let informed = tracker.warm_cost(&measurement, Some(&code), limits)?;
             let converged = tracker.warm_cost(&measurement, None, CONVERGED)?;
             let report = tracker.recover(&measurement, &mut frame)?;
             restarted += usize::from(report.start == StartKind::Restarted);

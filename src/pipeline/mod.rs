@@ -135,7 +135,7 @@ pub struct Summary {
 
 impl Pipeline {
     /// Starts the threads of a pipeline over the model of a prior, which itself is not needed any more: given away, and not
-    /// borrowed, it takes no memory beside the model.
+    /// borrowed, it is let go of as the model is made.
     ///
     /// # Errors
     /// Where there is no worker, no room for a frame, or no thread to be had.

@@ -101,7 +101,8 @@ pub struct Timing {
     pub prepare_ns: u64,
     /// finding signs, where readings have none, whitening, projecting and solving
     pub solve_ns: u64,
-    /// of that, iterations alone, which do not grow with m once readings are as many as the unknowns' images
+    /// of that, from the first start to the last step, which does not grow with m in a warm frame once readings are as many as
+    /// the unknowns' images; 0 of a method without a code
     pub iterate_ns: u64,
     /// from the code to the image
     pub render_ns: u64,
