@@ -13,7 +13,6 @@ mod detail;
 mod encode;
 mod eval;
 mod exposure;
-#[cfg(feature = "serve")]
 mod heap;
 mod imperfections;
 mod info;
@@ -93,7 +92,22 @@ enum Command {
     Unroll(unroll::Unroll),
 }
 
+impl Command {
+    /// Whether it runs a pipeline.
+    fn streams(&self) -> bool {
+        match self {
+            Self::Demo(_) | Self::Replay(_) | Self::Bench(_) => true,
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => true,
+            _ => false,
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.command.streams() {
+        heap::give_back();
+    }
     match &arguments.command {
         Command::Demo(command) => command.run(),
         Command::Simulate(command) => command.run(),

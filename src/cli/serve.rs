@@ -1,6 +1,5 @@
 //! `relucent serve`: recovery over gRPC.
 
-use super::heap;
 use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
@@ -55,7 +54,6 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        heap::give_back();
         let Some(config) = self.config.load()? else {
             return Ok(());
         };

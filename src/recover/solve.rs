@@ -30,7 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             iterations: 30,
-            tolerance: 3e-3,
+            tolerance: 4e-3,
         }
     }
 }
