@@ -10,6 +10,8 @@ use crate::simd::{add_scaled, dot, kernel};
 
 /// Pixels from a window's centre to its sides: 3, 5 and 7 pixels across.
 const REACHES: [usize; 3] = [1, 2, 3];
+/// Lines and columns of zeros around what windows are summed over: the farthest reach.
+const MARGIN: usize = 3;
 /// Energy over the usual from which a window counts.
 const USUAL: f32 = 1.5;
 
@@ -30,22 +32,28 @@ pub(super) fn doubt(operator: &dyn Operator, cols: usize, left: &[f32]) -> Buffe
 
 /// The same of what an image leaves of the readings, taken back to `pixels`, (J·n); its scale does not matter.
 pub(super) fn doubt_of(images: &[f32], pixels: usize, cols: usize) -> Buffer<f32> {
-    let channels = images.len() / pixels;
-    let (mut sums, mut energy) = (Buffer::zeros(pixels), Buffer::zeros(pixels));
-    let (mut doubt, ones) = (Buffer::zeros(pixels), Buffer::of(1.0, pixels));
-    for reach in REACHES {
-        let widths: Buffer<f32> = (0..cols).map(|col| span(col, reach, cols)).collect();
-        let mut beyond = Buffer::<f32>::zeros(pixels);
-        for image in images.chunks_exact(pixels) {
-            add_lines(image, reach, cols, &mut sums);
-            square_windows(&sums, reach, &widths, &mut energy);
+    let channels = (images.len() / pixels) as f32;
+    let mut line = Buffer::zeros(cols + 2 * MARGIN);
+    let mut along = REACHES.map(|_| Buffer::zeros(pixels + 2 * MARGIN * cols));
+    let mut beyond = REACHES.map(|_| Buffer::<f32>::zeros(pixels));
+    let shares_within = |reach| (0..cols).map(|col| share(col, reach, cols)).collect();
+    let shares: [Buffer<f32>; 3] = REACHES.map(shares_within);
+    let (mut energy, ones) = (Buffer::zeros(pixels), Buffer::of(1.0, pixels));
+    for image in images.chunks_exact(pixels) {
+        let inner = along.each_mut().map(|along| &mut along[MARGIN * cols..]);
+        add_along(image, &mut line, inner);
+        let sizes = REACHES.iter().zip(&along).zip(&shares).zip(&mut beyond);
+        for (((reach, along), shares), beyond) in sizes {
+            square_windows(along, *reach, shares, &mut energy);
             let total = dot(&energy, &ones);
             if total > 0.0 {
-                let mean = total * channels as f32 / pixels as f32;
-                add_scaled(mean.recip(), &energy, &mut beyond);
+                add_scaled(pixels as f32 / (channels * total), &energy, beyond);
             }
         }
-        let pixels = doubt.iter_mut().zip(&beyond);
+    }
+    let [mut doubt, others @ ..] = beyond;
+    for other in &others {
+        let pixels = doubt.iter_mut().zip(other);
         pixels.for_each(|(most, beyond)| *most = beyond.max(*most));
     }
     doubt.iter_mut().for_each(|d| *d = (*d - USUAL).max(0.0));
@@ -53,41 +61,63 @@ pub(super) fn doubt_of(images: &[f32], pixels: usize, cols: usize) -> Buffer<f32
 }
 
 kernel! {
-    /// Sums over the lines within `reach` of each, (n).
-    fn add_lines<'a>(image: &'a [f32], reach: usize, cols: usize, out: &'a mut [f32]) {
-        let rows = image.len() / cols;
-        for (row, out) in out.chunks_exact_mut(cols).enumerate() {
-            out.fill(0.0);
-            for other in row.saturating_sub(reach)..(row + reach + 1).min(rows) {
-                let other = &image[other * cols..][..cols];
-                out.iter_mut().zip(other).for_each(|(out, v)| *out += v);
+    /// Sums along each line of an image over the columns within each of [`REACHES`]; `line` is room for one with its margin, which
+    /// is 0.
+    fn add_along<'a>(image: &'a [f32], line: &'a mut [f32], out: [&'a mut [f32]; 3]) {
+        let cols = line.len() - 2 * MARGIN;
+        let [near, farther, farthest] = out.map(|out| out.chunks_exact_mut(cols));
+        let lines = image.chunks_exact(cols).zip(near).zip(farther).zip(farthest);
+        for (((image, near), farther), farthest) in lines {
+            line[MARGIN..MARGIN + cols].copy_from_slice(image);
+            let at = |shift: usize| &line[shift..shift + cols];
+            let [a, b, c, d, e, f, g] = [at(0), at(1), at(2), at(3), at(4), at(5), at(6)];
+            for i in 0..cols {
+                near[i] = c[i] + d[i] + e[i];
+                farther[i] = near[i] + (b[i] + f[i]);
+                farthest[i] = farther[i] + (a[i] + g[i]);
             }
         }
     }
 }
 
 kernel! {
-    /// Of sums over lines, the squares of the sums over the windows about each pixel, over the windows' areas, (n); windows
-    /// are as wide as `widths`, (cols), at each column.
-    fn square_windows<'a>(sums: &'a [f32], reach: usize, widths: &'a [f32], out: &'a mut [f32]) {
-        let cols = widths.len();
-        let rows = sums.len() / cols;
-        for (row, (out, sums)) in out.chunks_exact_mut(cols).zip(sums.chunks_exact(cols)).enumerate() {
-            out.copy_from_slice(sums);
-            for shift in 1..=reach.min(cols - 1) {
-                out[shift..].iter_mut().zip(sums).for_each(|(out, v)| *out += v);
-                out.iter_mut().zip(&sums[shift..]).for_each(|(out, v)| *out += v);
-            }
-            let height = span(row, reach, rows);
-            out.iter_mut().zip(widths).for_each(|(sum, width)| *sum *= *sum / (height * width));
+    /// Of sums along lines, with margins of zeros above and below, the squares of the sums over the windows about each pixel,
+    /// over the windows' areas, (n); `shares` are one over the windows' width at each column, (cols).
+    fn square_windows<'a>(along: &'a [f32], reach: usize, shares: &'a [f32], out: &'a mut [f32]) {
+        match reach {
+            1 => square_lines::<3>(along, shares, out),
+            2 => square_lines::<5>(along, shares, out),
+            _ => square_lines::<7>(along, shares, out),
         }
     }
 }
 
-/// Pixels of a line of `len` within `reach` of the one at `at`.
+/// The same of windows of so many lines.
 #[inline(always)]
-fn span(at: usize, reach: usize, len: usize) -> f32 {
-    ((at + reach + 1).min(len) - at.saturating_sub(reach)) as f32
+fn square_lines<const LINES: usize>(along: &[f32], shares: &[f32], out: &mut [f32]) {
+    let (cols, reach) = (shares.len(), LINES / 2);
+    let rows = out.len() / cols;
+    for (row, out) in out.chunks_exact_mut(cols).enumerate() {
+        let first = row + MARGIN - reach;
+        let mut lines = [&along[..cols]; LINES];
+        for (line, values) in lines.iter_mut().zip(along[first * cols..].chunks_exact(cols)) {
+            *line = &values[..cols];
+        }
+        let share_of_row = share(row, reach, rows);
+        for i in 0..cols {
+            let mut sum = 0.0;
+            for line in lines {
+                sum += line[i];
+            }
+            out[i] = sum * sum * (share_of_row * shares[i]);
+        }
+    }
+}
+
+/// One over the pixels of a line of `len` that are within `reach` of the one at `at`.
+#[inline(always)]
+fn share(at: usize, reach: usize, len: usize) -> f32 {
+    (((at + reach + 1).min(len) - at.saturating_sub(reach)) as f32).recip()
 }
 
 #[cfg(test)]
