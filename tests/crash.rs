@@ -315,6 +315,56 @@ fn a_full_disk_is_told_once_and_frames_go_on() {
 }
 
 #[test]
+fn a_log_that_somebody_writes_or_reads_is_not_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.mcap");
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let writing = Writer::create(&path, Monotonic::default()).unwrap();
+    let second = Writer::create(&path, Monotonic::default()).err().unwrap();
+    assert!(second.to_string().contains("found it in use"), "{second}");
+    let refused = journal::repair(&path, &path).unwrap_err();
+    assert!(refused.to_string().contains("found it in use"), "{refused}");
+    writing.finish().unwrap();
+    record(&path, 1, 2);
+    let whole = size(&path);
+    let reading = Reader::open(&path).unwrap();
+    let link = folder.path().join("link.mcap");
+    std::fs::hard_link(&path, &link).unwrap();
+    assert!(Writer::create(&link, Monotonic::default()).is_err());
+    drop(reading);
+    for out in ["--out", "--sheet"] {
+        let output = relucent(&["replay", out], &[&link, &path]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && told.contains("another file"),
+            "{told}"
+        );
+    }
+    assert_eq!(size(&path), whole);
+}
+
+#[test]
+fn what_stands_behind_the_end_is_a_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, out) = (
+        folder.path().join("log.mcap"),
+        folder.path().join("out.mcap"),
+    );
+    record(&log, 1, 3);
+    let whole = std::fs::read(&log).unwrap();
+    assert!(journal::repair(&log, &out).unwrap().whole);
+    let twice = [&whole[..], &whole[..]].concat();
+    std::fs::write(&log, twice).unwrap();
+    let repaired = journal::repair(&log, &out).unwrap();
+    assert!(!repaired.whole);
+    let [loss] = &repaired.losses[..] else {
+        panic!("{:?}", repaired.losses);
+    };
+    let behind = whole.len() as u64;
+    assert_eq!((loss.at, loss.bytes), (behind, behind));
+}
+
+#[test]
 fn the_command_says_that_its_log_is_not_whole() {
     let full = Path::new("/dev/full");
     if !full.exists() {

@@ -63,6 +63,8 @@ impl Bench {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
+        run::writable([("--html", self.html.as_ref())])?;
+        anyhow::ensure!(self.frames > 0, "expected --frames of at least 1, got 0");
         let before = self.compare.as_deref().map(read).transpose()?;
         let prior = self.prior.load()?;
         if self.sweep {
@@ -101,8 +103,7 @@ impl Bench {
 
     fn workload(&self, prior: &Prior) -> anyhow::Result<Workload> {
         Ok(match &self.log {
-            Some(log) => Workload::of_log(log, self.sensors)
-                .with_context(|| format!("log {}", log.display()))?,
+            Some(log) => Workload::of_log(log, self.sensors)?,
             None => Workload::simulated(prior, self.sensors, self.exposure.exposure())?,
         })
     }

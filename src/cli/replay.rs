@@ -64,10 +64,11 @@ impl Replay {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        anyhow::ensure!(
-            self.out.as_deref() != Some(self.log.as_path()),
-            "expected --out to be another file than the log itself"
-        );
+        run::writable([
+            ("the log", Some(&self.log)),
+            ("--out", self.out.as_ref()),
+            ("--sheet", self.sheet.as_ref()),
+        ])?;
         let source = Source {
             rate: self.rate,
             start_s: self.start,

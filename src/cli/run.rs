@@ -33,6 +33,41 @@ pub(crate) fn outlets(config: &Config, log: Option<&Path>) -> anyhow::Result<(Ta
     Ok((tally, outlets))
 }
 
+/// Checks, before anything is done, that files can be made where they are to go, each under its option's name.
+pub(crate) fn writable<'a>(
+    files: impl IntoIterator<Item = (&'static str, Option<&'a PathBuf>)>,
+) -> anyhow::Result<()> {
+    let mut known: Vec<(&str, &Path)> = vec![];
+    for (name, path) in files {
+        let Some(path) = path.map(PathBuf::as_path) else {
+            continue;
+        };
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        anyhow::ensure!(
+            folder.is_none_or(Path::is_dir),
+            "expected a folder that is there for {name}, got {}",
+            path.display()
+        );
+        if let Some((other, _)) = known.iter().find(|(_, known)| is_same(known, path)) {
+            anyhow::bail!(
+                "expected {name} to be another file than {other}, got {} for both",
+                path.display()
+            );
+        }
+        known.push((name, path));
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to one file, be it there or not; a device may be named as often as one likes.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let absolute = |path| std::path::absolute(path).ok();
+    match same_file::is_same_file(a, b) {
+        Ok(same) => same && a.is_file(),
+        Err(_) => absolute(a) == absolute(b),
+    }
+}
+
 /// Shows what a run came to: one JSON object or tables on stdout, files and complaints on stderr.
 pub(crate) fn conclude(
     tally: &Tally,

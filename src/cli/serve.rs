@@ -5,9 +5,13 @@ use super::prior::PriorArgument;
 use super::run;
 use super::signals;
 use crate::config::ConfigArgument;
+use anyhow::Context;
 use relucent::clock::Monotonic;
 use relucent::pipeline::{Ingress, LogOptions, LogSink, Outlet, Place, Policy};
 use relucent::serve::{Access, AccessFiles, Address, Server, Serving};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -65,11 +69,12 @@ impl Serve {
         })?;
         let prior = self.prior.load()?;
         let (tally, mut outlets) = run::outlets(&config, None)?;
-        if let Some(path) = &self.record {
+        let metrics = self.metrics.open(&mut outlets)?;
+        let record = self.record.as_deref().map(unused).transpose()?;
+        if let Some(path) = &record {
             outlets.push(recorder(path, config.log)?);
         }
-        let metrics = self.metrics.open(&mut outlets)?;
-        let server = Server::bind(
+        let bound = Server::bind(
             &self.listen,
             prior,
             &config.recover,
@@ -80,11 +85,18 @@ impl Serve {
                 limits: config.serve,
                 checkpoints: self.checkpoints.clone(),
             },
-        )?;
+        );
+        let server = bound.inspect_err(|_| {
+            let begun = record.as_deref().filter(|path| is_plain(path));
+            let _ = begun.map(fs::remove_file); // nothing was recorded
+        })?;
         metrics.watch(server.ingress());
         let (stopping, stop) = watch::channel(false);
         let (prior, door) = (self.prior.clone(), server.ingress());
         signals::heed(stopping, move || reload(&prior, &door))?;
+        if let Some(path) = &record {
+            eprintln!("relucent: recording to {}", path.display());
+        }
         eprintln!("relucent: listening on {}", server.address());
         let summary = server.run(stop)?;
         run::conclude(&tally, summary, self.json, None)
@@ -105,6 +117,30 @@ fn reload(prior: &PriorArgument, door: &Ingress) {
             tracing::error!(error, "prior not reloaded; the one in use stays");
         }
     }
+}
+
+/// A recording's file, made: where there is one already, the first of NAME-1, NAME-2 … that is not. A server that comes back after a
+/// crash must not lose what led to it.
+fn unused(path: &Path) -> anyhow::Result<PathBuf> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map(OsStr::to_string_lossy);
+    let dotted = extension.map_or(String::new(), |extension| format!(".{extension}"));
+    let (mut next, mut count) = (path.to_owned(), 0);
+    loop {
+        match File::create_new(&next) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_plain(&next) => count += 1,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(next), // a pipe, say
+            made => {
+                made.with_context(|| format!("cannot record to {}", next.display()))?;
+                return Ok(next);
+            }
+        }
+        next.set_file_name(format!("{stem}-{count}{dotted}"));
+    }
+}
+
+fn is_plain(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file())
 }
 
 /// A log that a slow disk cannot make the sensors wait for.

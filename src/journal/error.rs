@@ -45,6 +45,12 @@ pub enum JournalError {
         /// why
         source: std::io::Error,
     },
+    /// somebody else writes the file, or reads it as a log
+    #[error("expected a file that nobody else writes or reads as log {path}, found it in use", path = path.display())]
+    InUse {
+        /// its path
+        path: PathBuf,
+    },
     /// the container refuses what is to be written
     #[error("cannot write log {path}", path = path.display())]
     Refused {

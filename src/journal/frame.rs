@@ -87,12 +87,45 @@ impl<R: Read + Seek> Records<R> {
         self.file.seek(SeekFrom::Start(self.at)).map(|_| ())
     }
 
-    /// Whether the file ends as a whole log does.
-    pub(super) fn ends_well(&mut self) -> bool {
-        let mut tail = [0; mcap::MAGIC.len()];
-        let found = self.go(self.size.saturating_sub(tail.len() as u64));
-        found.and_then(|()| self.file.read_exact(&mut tail)).is_ok() && tail == *mcap::MAGIC
+    /// How the file ends from the body of the record behind the data on, which is `stated` bytes long.
+    pub(super) fn end(&mut self, stated: u64) -> io::Result<End> {
+        self.go(self.at.saturating_add(stated))?;
+        while let Some((at, opcode, stated)) = self.head()? {
+            self.go(self.at.saturating_add(stated))?;
+            match opcode {
+                op::SCHEMA
+                | op::CHANNEL
+                | op::STATISTICS
+                | op::CHUNK_INDEX
+                | op::ATTACHMENT_INDEX
+                | op::METADATA_INDEX
+                | op::SUMMARY_OFFSET => {}
+                op::FOOTER => {
+                    let mut tail =
+                        vec![0; (self.size - self.at).min(mcap::MAGIC.len() as u64) as usize];
+                    self.file.read_exact(&mut tail)?;
+                    self.at += tail.len() as u64;
+                    return Ok(match (tail == *mcap::MAGIC, self.size - self.at) {
+                        (true, 0) => End::Whole,
+                        (true, _) => End::Beyond(self.at),
+                        (false, _) => End::Cut,
+                    });
+                }
+                _ => return Ok(End::Beyond(at)),
+            }
+        }
+        Ok(End::Cut)
     }
+}
+
+/// How a file ends behind a log's data.
+pub(super) enum End {
+    /// as a log does
+    Whole,
+    /// in the middle of what says where all is
+    Cut,
+    /// not there: something else begins here
+    Beyond(u64),
 }
 
 /// What a chunk says of itself.

@@ -1,11 +1,11 @@
 //! Repairing a log that was cut or damaged: everything that can still be read, in a whole log.
 
-use super::frame::{Chunk, ChunkHead, Framed, HEAD, MAX_RECORD, Records};
+use super::frame::{Chunk, ChunkHead, End, Framed, HEAD, MAX_RECORD, Records};
 use super::{JournalError, PROFILE, record, sync_folder};
 use mcap::records::{self, Record, op};
 use mcap::{Compression, McapError, McapResult};
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -43,15 +43,23 @@ pub struct Loss {
 }
 
 /// Writes what can be read of `log` to `out`, whole and with an index; `out` may be the log itself. It is written beside and
-/// put in its place at the end, on the disk: there is the old file or the new one, never a part. A log that is being written
-/// must not be repaired in place: its writer would go on with the old one.
+/// put in its place at the end, on the disk: there is the old file or the new one, never a part.
 ///
 /// # Errors
-/// Where the log cannot be read or is no MCAP file, or the new one cannot be written.
+/// Where the log cannot be read or is no MCAP file, the new one cannot be written, or the log would be repaired in place while
+/// it is written, for its writer would go on with the old one.
 pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
-    let old = File::open(log).map_err(|e| failed(log, e.into()))?;
+    let old = File::open(log).map_err(|source| JournalError::Read {
+        path: log.to_owned(),
+        source,
+    })?;
+    if log == out && matches!(old.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(JournalError::InUse {
+            path: log.to_owned(),
+        });
+    }
     let part = beside(out);
-    let repaired = write(log, old, &part).and_then(|repaired| {
+    let repaired = write((log, old), (out, &part)).and_then(|repaired| {
         let placed = std::fs::rename(&part, out).and_then(|()| sync_folder(out));
         placed.map(|()| repaired).map_err(|e| failed(out, e.into()))
     });
@@ -61,10 +69,10 @@ pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
     repaired
 }
 
-fn write(log: &Path, old: File, part: &Path) -> Result<Repaired, JournalError> {
-    let write = |e: io::Error| failed(part, e.into());
+fn write((log, old): (&Path, File), (out, part): (&Path, &Path)) -> Result<Repaired, JournalError> {
+    let write = |e: io::Error| failed(out, e.into());
     let new = BufWriter::new(File::create_new(part).map_err(write)?);
-    let (repaired, new) = salvage((log, BufReader::new(old)), (part, new))?;
+    let (repaired, new) = salvage((log, BufReader::new(old)), (out, new))?;
     let new = new.into_inner().map_err(|e| write(e.into_error()))?;
     new.sync_all().map_err(write)?;
     Ok(repaired)
@@ -200,7 +208,11 @@ impl<W: Write + Seek> Copy<W> {
             };
             let (at, opcode, stated) = head;
             if opcode == op::DATA_END {
-                self.repaired.whole = self.repaired.losses.is_empty() && old.ends_well();
+                match old.end(stated).map_err(Failed::Reading)? {
+                    End::Whole => self.repaired.whole = self.repaired.losses.is_empty(),
+                    End::Cut => {}
+                    End::Beyond(at) => self.lose(at, old.size - at, "something behind the end"),
+                }
                 return Ok(());
             }
             if opcode == 0 && stated == 0 {

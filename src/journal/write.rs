@@ -6,7 +6,7 @@ use crate::wire;
 use mcap::write::NoSeek;
 use prost::{Message, Name};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -53,10 +53,10 @@ struct Open {
 }
 
 impl<C: Clock> Writer<C> {
-    /// Creates the file, or empties it.
+    /// Creates the file, or empties it; nobody else can while it is written.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written, or somebody else writes it or reads it as a log.
     pub fn create(path: &Path, clock: C) -> Result<Self, JournalError> {
         Self::durable(path, clock, Durability::default())
     }
@@ -64,13 +64,26 @@ impl<C: Clock> Writer<C> {
     /// The same, where it matters when messages are safe.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// As [`Writer::create`].
     pub fn durable(path: &Path, clock: C, durability: Durability) -> Result<Self, JournalError> {
         let io = |source| JournalError::Write {
             path: path.to_owned(),
             source,
         };
-        let file = File::create(path).map_err(io)?;
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false) // not before it is known to be nobody's
+            .open(path)
+            .map_err(io)?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(JournalError::InUse {
+                path: path.to_owned(),
+            });
+        }
+        if file.metadata().map_err(io)?.is_file() {
+            file.set_len(0).map_err(io)?;
+        }
         let synced = file.try_clone().map_err(io)?;
         if durability.sync {
             super::sync_folder(path).map_err(io)?; // or a crash may take the file's name

@@ -146,6 +146,27 @@ fn asked_to_terminate_it_answers_what_it_took_and_its_log_is_whole() {
 }
 
 #[test]
+fn a_server_that_comes_back_loses_no_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let recorded = path("rec.mcap");
+    record(&recorded, 1, 3);
+    let before = std::fs::read(&recorded).unwrap();
+    let server = Process::start(&["--record", recorded.to_str().unwrap()]);
+    assert!(path("rec-1.mcap").is_file());
+    let taken = Command::new(env!("CARGO_BIN_EXE_relucent"))
+        .args(["serve", "--listen", "203.0.113.1:1", "--record"])
+        .arg(&recorded)
+        .output()
+        .unwrap();
+    assert!(!taken.status.success());
+    assert!(!path("rec-2.mcap").exists(), "nothing was recorded to it");
+    server.signal("TERM");
+    assert!(server.end().0);
+    assert_eq!(std::fs::read(&recorded).unwrap(), before);
+}
+
+#[test]
 fn a_log_that_cannot_be_written_is_told_at_once_and_a_full_disk_does_not_stop_sensors() {
     let nowhere = Command::new(env!("CARGO_BIN_EXE_relucent"))
         .args([
