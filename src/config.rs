@@ -83,11 +83,21 @@ fn read(path: &Path) -> anyhow::Result<Config> {
         .with_context(|| format!("cannot read configuration {}", path.display()))?;
     let config: Config =
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
-    let checked = config.recover.refine.check();
-    checked.with_context(|| format!("configuration {}", path.display()))?;
-    let checked = config.log.check();
-    checked.with_context(|| format!("configuration {}", path.display()))?;
+    config
+        .check()
+        .with_context(|| format!("configuration {}", path.display()))?;
     Ok(config)
+}
+
+impl Config {
+    fn check(&self) -> anyhow::Result<()> {
+        self.recover.check()?;
+        self.pipeline.check()?;
+        self.log.check()?;
+        #[cfg(feature = "serve")]
+        self.serve.check()?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

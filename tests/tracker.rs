@@ -453,7 +453,7 @@ fn a_deadline_cuts_a_frame_short_and_says_so() {
         };
         let refused = Tracker::new(Arc::new(sensor), &prior, settings, Manual::default());
         assert!(
-            matches!(refused, Err(TrackerError::Deadline { .. })),
+            matches!(refused, Err(TrackerError::Setting { .. })),
             "{got}"
         );
     }
@@ -549,4 +549,82 @@ fn bytes_that_are_no_checkpoint_are_refused() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_frame_that_comes_twice_is_learnt_from_once() {
+    let prior = Prior::embedded().unwrap();
+    let (mut once, mut twice) = (tracker(&prior), tracker(&prior));
+    let sensor = Arc::clone(once.description());
+    for index in 0..6 {
+        let (_, measurement) = frame(&sensor, 2, index);
+        let expected = once.estimate(&measurement).unwrap().report;
+        let got = twice.estimate(&measurement).unwrap().report;
+        assert_eq!((got.start, got.cost), (expected.start, expected.cost));
+        assert_eq!(got.code, expected.code);
+        twice.estimate(&measurement).unwrap();
+    }
+}
+
+#[test]
+fn stamps_that_stand_still_tell_no_time() {
+    let prior = Prior::embedded().unwrap();
+    let (mut timed, mut untimed) = (tracker(&prior), tracker(&prior));
+    let sensor = Arc::clone(timed.description());
+    for index in 0..6 {
+        let (_, measurement) = frame(&sensor, 2, index);
+        let expected = timed.estimate(&measurement).unwrap().report;
+        let unstamped = Measurement {
+            stamp_ns: 0,
+            ..measurement
+        };
+        let got = untimed.estimate(&unstamped).unwrap().report;
+        assert_eq!(got.start, expected.start);
+        let near = (got.cost / expected.cost - 1.0).abs();
+        assert!(near < 1e-3, "{} {}", got.cost, expected.cost);
+    }
+}
+
+#[test]
+fn one_wrong_reading_costs_its_frame_alone() {
+    let prior = Prior::embedded().unwrap();
+    let (mut clean, mut hit) = (tracker(&prior), tracker(&prior));
+    let sensor = Arc::clone(clean.description());
+    let mut image = RangeImage::default();
+    for index in 0..12 {
+        let (truth, measurement) = frame(&sensor, 2, index);
+        clean.recover(&measurement, &mut image).unwrap();
+        let usual = rmse(&image, &truth);
+        let mut wrong = measurement;
+        if index == 4 {
+            wrong.y[50] = 1e15;
+        }
+        hit.recover(&wrong, &mut image).unwrap();
+        let error = rmse(&image, &truth);
+        assert!(
+            index == 4 || error < 1.5 * usual + 0.2,
+            "{index}: {error} m, not {usual}"
+        );
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_are_named() {
+    let set = |change: fn(&mut Settings)| {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.check().unwrap_err().to_string()
+    };
+    assert_eq!(
+        set(|s| s.rest_time_constant_s = f64::NAN),
+        "expected recover.rest_time_constant_s > 0, got NaN"
+    );
+    assert_eq!(
+        set(|s| s.time_constants_s.1 = -1.0),
+        "expected recover.time_constants_s > 0, got -1"
+    );
+    assert_eq!(
+        set(|s| s.limits.tolerance = 0.0),
+        "expected recover.limits.tolerance > 0, got 0"
+    );
 }

@@ -69,15 +69,19 @@ const WAITING: usize = 1;
 /// Sensors at most whose next pattern sets wait to be prepared.
 const PREPARED: usize = 64;
 
+/// More threads that recover than any machine has cores, and more frames of a sensor than are worth waiting for.
+const MOST_WORKERS: usize = 1024;
+const MOST_WAITING: usize = 65_536;
+
 /// How a pipeline is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// threads that recover, ≥ 1; as many again render, and as many finish what is rendered
+    /// threads that recover, 1 to 1024; as many again render, and as many finish what is rendered
     pub workers: usize,
     /// what happens to a frame that finds its sensor's lane full
     pub policy: Policy,
-    /// frames of each sensor that may wait for its worker, ≥ 1
+    /// frames of each sensor that may wait for its worker, 1 to 65,536
     pub capacity: usize,
     /// whether threads that have nothing to do ask for it again and again instead of sleeping: a frame need not wake them, for
     /// three cores a worker that are always busy
@@ -95,18 +99,36 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// The first that cannot be.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        for (what, most, got) in [
+            ("workers", MOST_WORKERS, self.workers),
+            ("capacity", MOST_WAITING, self.capacity),
+        ] {
+            if !(1..=most).contains(&got) {
+                return Err(PipelineError::Options { what, most, got });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Why a pipeline cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// no worker
-    #[error(
-        "expected at least one worker and a capacity of at least one frame, got {workers} and {capacity}"
-    )]
+    /// a layout that cannot be
+    #[error("expected pipeline.{what} of 1 to {most}, got {got}")]
     Options {
-        /// workers asked for
-        workers: usize,
-        /// capacity asked for
-        capacity: usize,
+        /// of what
+        what: &'static str,
+        /// the most
+        most: usize,
+        /// how many were asked for
+        got: usize,
     },
     /// the system gives no thread
     #[error("cannot start a thread")]
@@ -181,9 +203,7 @@ impl Pipeline {
             capacity,
             busy_poll,
         } = options;
-        if workers == 0 || capacity == 0 {
-            return Err(PipelineError::Options { workers, capacity });
-        }
+        options.check()?;
         let ledger = Arc::new(Ledger::default());
         let clock = Monotonic::default();
         let (sinks, endings) = Sinks::start(outlets)?;

@@ -18,7 +18,10 @@ const STEPS: usize = 60;
 const ENOUGH: f32 = 1e-4;
 /// Share of a frame's own readings in how returns spread, on a track.
 const SPREAD_SHARE: f32 = 0.3;
-/// The same where the mean is guessed, in logarithms.
+/// How much more returns may spread, squared, than on the frame before, and than the frame itself says: one reading that was
+/// never light must not count for more, nor for longer.
+const MOST_SPREAD: f32 = 4.0;
+/// The same as [`SPREAD_SHARE`] where the mean is guessed, in logarithms.
 const GUESS_SHARE: f32 = 0.1;
 /// Least share of what all readings see of the mean that those present must see to speak for it.
 const LEAST_SEEN: f32 = 0.5;
@@ -78,14 +81,20 @@ impl Brightness {
                 ..self
             };
         }
-        let blend = |last: f32, now: f32| (last + SPREAD_SHARE * (now - last)).sqrt();
+        let blend = |last: f32, now: f32| {
+            let towards = last + SPREAD_SHARE * (now.min(MOST_SPREAD * last) - last);
+            towards.min(MOST_SPREAD * now).sqrt()
+        };
         let rms = match (last.mean, self.mean) {
-            (Some(before), Some(now)) => {
-                now * blend((last.rms / before).powi(2), (self.rms / now).powi(2))
-            }
+            (Some(before), Some(now)) => now * blend(last.spread(before), self.spread(now)),
             _ => blend(last.rms.powi(2), self.rms.powi(2)),
         };
         Self { rms, ..self }
+    }
+
+    /// Mean square return over the square of the mean, ≥ 1.
+    fn spread(self, mean: f32) -> f32 {
+        (self.rms / mean).powi(2)
     }
 
     /// The same, or as much brighter as makes its rms return the least.
@@ -458,6 +467,28 @@ mod tests {
         assert!(guessed);
         assert!((half / whole - 1.0).abs() < 1e-4, "{whole} {half}");
         assert_eq!(read(vec![flat, 8 + flat]), None);
+    }
+
+    #[test]
+    fn a_reading_that_was_no_light_is_soon_forgotten() {
+        let of = |mean: f32, rms: f32| Brightness {
+            mean: Some(mean),
+            guessed: false,
+            rms,
+        };
+        let usual = of(0.3, 0.45);
+        for wrong in [of(0.3, 1e15), of(1e-6, 0.45), of(1e9, 1e9)] {
+            for first in [wrong, wrong.after(usual)] {
+                let mut last = first;
+                for _ in 0..12 {
+                    last = usual.after(last);
+                }
+                let ratio = last.rms / usual.rms;
+                assert!((ratio - 1.0).abs() < 0.05, "{wrong:?}: {ratio}");
+            }
+            let next = usual.after(wrong.after(usual));
+            assert!(next.rms < 1.4 * usual.rms, "{wrong:?}: {next:?}");
+        }
     }
 
     #[test]

@@ -100,7 +100,10 @@ fn square_lines<const LINES: usize>(along: &[f32], shares: &[f32], out: &mut [f3
     for (row, out) in out.chunks_exact_mut(cols).enumerate() {
         let first = row + MARGIN - reach;
         let mut lines = [&along[..cols]; LINES];
-        for (line, values) in lines.iter_mut().zip(along[first * cols..].chunks_exact(cols)) {
+        for (line, values) in lines
+            .iter_mut()
+            .zip(along[first * cols..].chunks_exact(cols))
+        {
             *line = &values[..cols];
         }
         let share_of_row = share(row, reach, rows);

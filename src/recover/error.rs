@@ -28,10 +28,12 @@ pub enum TrackerError {
         /// its value
         got: f32,
     },
-    /// a deadline that cannot be
-    #[error("expected recover.deadline_ms of at least 0 (0: none), got {got}")]
-    Deadline {
-        /// its value, ms
+    /// another setting that cannot be
+    #[error("expected recover.{what}, got {got}")]
+    Setting {
+        /// the setting and what it may be
+        what: &'static str,
+        /// its value
         got: f64,
     },
     /// the prior is for other channels

@@ -9,7 +9,7 @@ use super::linear::left_over;
 use super::method::{Method, Refine};
 use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
-use super::track::without;
+use super::track::{TELLS_TIME_S, without};
 use super::variation::{State, Terms};
 use crate::frame::Measurement;
 use crate::pool::Buffer;
@@ -307,8 +307,11 @@ impl Renderer {
         let mut pull = believed(&left, proximity * usual.min(1.0), &first.precision);
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
-            let elapsed_s = 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32;
-            let known = USUAL_INTERVAL_S / elapsed_s.max(LEAST_INTERVAL_S);
+            let elapsed_s = match 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32 {
+                told if f64::from(told) < TELLS_TIME_S => USUAL_INTERVAL_S,
+                told => told.max(LEAST_INTERVAL_S),
+            };
+            let known = USUAL_INTERVAL_S / elapsed_s;
             let weight = known * last_proximity / self.surprise(&left, measurement);
             let other = believed(&left, weight, &self.certainty);
             draw(&mut first.x, &mut pull, last, &other);

@@ -1,5 +1,6 @@
 //! How frames are to be recovered, and how that went.
 
+use super::error::TrackerError;
 use super::method::{Lasso, Method, Refine};
 use super::model::ErrorModel;
 use super::reference::{FirstOrder, Solver};
@@ -79,6 +80,60 @@ impl Default for Settings {
             always_cold: false,
             sigma_block: 0,
             sigma_raw: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks what is asked for.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn check(&self) -> Result<(), TrackerError> {
+        self.refine.check()?;
+        let deadline = self.deadline_ms;
+        let (of_code, of_error) = self.time_constants_s;
+        let weight = f64::from(self.lasso.weight);
+        let half_trust = f64::from(self.half_trust_return);
+        let all = [
+            (
+                "deadline_ms of at least 0 (0: none)",
+                deadline,
+                (0.0..f64::INFINITY).contains(&deadline),
+            ),
+            ("time_constants_s > 0", of_code, of_code > 0.0),
+            ("time_constants_s > 0", of_error, of_error > 0.0),
+            (
+                "rest_time_constant_s > 0",
+                self.rest_time_constant_s,
+                self.rest_time_constant_s > 0.0,
+            ),
+            (
+                "limits.tolerance > 0",
+                self.limits.tolerance,
+                self.limits.tolerance > 0.0,
+            ),
+            ("half_trust_return ≥ 0", half_trust, half_trust >= 0.0),
+            ("lasso.weight ≥ 0", weight, weight >= 0.0),
+            (
+                "content_ratio ≥ 0",
+                self.content_ratio,
+                self.content_ratio >= 0.0,
+            ),
+            (
+                "lost_residual_ratio > 0",
+                self.lost_residual_ratio,
+                self.lost_residual_ratio > 0.0,
+            ),
+            (
+                "lost_innovation_ratio > 0",
+                self.lost_innovation_ratio,
+                self.lost_innovation_ratio > 0.0,
+            ),
+        ];
+        match all.into_iter().find(|(_, _, good)| !good) {
+            None => Ok(()),
+            Some((what, got, _)) => Err(TrackerError::Setting { what, got }),
         }
     }
 }

@@ -22,12 +22,17 @@ use crate::frame::{Measurement, RangeImage};
 use crate::pool::Buffer;
 use crate::prior::{Activations, Prior};
 use crate::sensing::{Operator, SensorDescription};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 mod unsigned;
 
 /// Least noise of a reading, over the variance that the representation error puts on it.
 const LEAST_NOISE: f32 = 0.003;
+/// Stamps nearer than this, s, tell no time, as those of a sensor without a clock.
+pub(super) const TELLS_TIME_S: f64 = 1e-3;
+/// Time that frames are then taken to be apart, s.
+const USUAL_INTERVAL_S: f64 = 1.0 / 30.0;
 /// Frames of which one says how fast the state changes.
 const LESSON_EVERY: u64 = 4;
 
@@ -54,11 +59,23 @@ struct Last {
     posterior: Posterior,
     /// E\[rest | y\], (J·n), at the sensor's own scale
     rest: Buffer<f32>,
+    /// tells its readings from others, where they are known
+    readings: Option<u64>,
 }
 
 impl Last {
+    /// Whether a measurement is the very same, come twice.
+    fn is(&self, measurement: &Measurement, readings: u64) -> bool {
+        let now = (measurement.sequence, measurement.stamp_ns, Some(readings));
+        (self.sequence, self.stamp_ns, self.readings) == now
+    }
+
+    /// Time since then, s.
     fn elapsed_s(&self, measurement: &Measurement) -> f64 {
-        measurement.stamp_ns.abs_diff(self.stamp_ns) as f64 * 1e-9
+        match measurement.stamp_ns.abs_diff(self.stamp_ns) as f64 * 1e-9 {
+            told if told < TELLS_TIME_S => USUAL_INTERVAL_S,
+            told => told,
+        }
     }
 }
 
@@ -107,11 +124,7 @@ impl<C: Clock> Tracker<C> {
         settings: Settings,
         clock: C,
     ) -> Result<Self, TrackerError> {
-        settings.refine.check()?;
-        let got = settings.deadline_ms;
-        if !got.is_finite() || got < 0.0 {
-            return Err(TrackerError::Deadline { got });
-        }
+        settings.check()?;
         description.validate()?;
         model.check(&description)?;
         let (shared, own) = (Arc::clone(&description), Arc::clone(&model));
@@ -189,6 +202,7 @@ impl<C: Clock> Tracker<C> {
             stamp_ns: header.stamp_ns,
             posterior: checkpoint.posterior.clone(),
             rest: checkpoint.rest.clone(),
+            readings: None,
         });
         self.last_brightness = Some(header.brightness);
         self.error_scale = header.error_scale;
@@ -222,6 +236,7 @@ impl<C: Clock> Tracker<C> {
     pub fn estimate(&mut self, measurement: &Measurement) -> Result<Estimate, MeasurementError> {
         check(&self.description, measurement)?;
         let arrived = self.clock.now_ns();
+        let readings = fingerprint(&measurement.y);
         let signed = self.signed(measurement)?;
         let started = self.clock.now_ns();
         let signs_ns = started - arrived;
@@ -257,25 +272,28 @@ impl<C: Clock> Tracker<C> {
             ..
         } = chosen;
         let state: Buffer<f32> = solution.state.iter().map(|&v| v as f32).collect();
-        let stamp_ns = measurement.stamp_ns;
         let posterior = solution.posterior.map(|p| p.of_scaled(error_scale));
         let draws = match (&posterior, self.settings.sigma_block) {
             (None, _) | (_, 0) => Buffer::default(),
             (Some(posterior), _) => posterior.draws(),
         };
         self.reserve = deadline.reserve();
-        self.last = posterior.filter(|_| !lost).map(|posterior| Last {
-            sequence: measurement.sequence,
-            stamp_ns,
-            posterior,
-            rest: rest.iter().map(|v| v * scale).collect(),
-        });
-        self.error_scale = blended(error_scale, 2.0 * solution.cost / count);
         let time_constants = self.pace.now();
-        if let Some((state, rest)) = lessons.filter(|_| !self.settings.fixed_time_constants) {
-            self.pace.learn(state, rest);
+        let again = self.last.as_ref();
+        if !again.is_some_and(|last| last.is(measurement, readings)) {
+            self.last = posterior.filter(|_| !lost).map(|posterior| Last {
+                sequence: measurement.sequence,
+                stamp_ns: measurement.stamp_ns,
+                posterior,
+                rest: rest.iter().map(|v| v * scale).collect(),
+                readings: Some(readings),
+            });
+            self.error_scale = blended(error_scale, 2.0 * solution.cost / count);
+            if let Some((state, rest)) = lessons.filter(|_| !self.settings.fixed_time_constants) {
+                self.pace.learn(state, rest);
+            }
+            self.last_brightness = Some(brightness);
         }
-        self.last_brightness = Some(brightness);
         let report = Report {
             start,
             stop: solution.stop,
@@ -559,6 +577,13 @@ impl<C: Clock> Tracker<C> {
             rest_lesson(carried, left, elapsed_s / now.rest, self.error_scale),
         ))
     }
+}
+
+/// Tells readings from others.
+fn fingerprint(y: &[f32]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    y.iter().for_each(|y| hasher.write_u32(y.to_bits()));
+    hasher.finish()
 }
 
 /// The time constants that a track starts with.
