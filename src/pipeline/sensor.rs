@@ -214,7 +214,7 @@ impl Sensor {
         let missing = wire::u32s("missing", &message.missing, missing)?;
         let (y, gain) = match &message.data {
             Some(Data::Readings(r)) => (readings_of(r, total, &missing)?, r.gain),
-            Some(Data::Histograms(h)) => self.reduce(h, readings, total)?,
+            Some(Data::Histograms(h)) => self.reduce(h, readings, total, &missing)?,
             None => {
                 return Err(WireError::Missing {
                     field: "readings or histograms",
@@ -254,6 +254,7 @@ impl Sensor {
         message: &v1::Histograms,
         readings: usize,
         total: usize,
+        missing: &[u32],
     ) -> Result<(Vec<f32>, f32), SensorError> {
         let histograms = self.histograms.as_ref().ok_or(SensorError::NoBinning)?;
         let counts = readings.saturating_mul(histograms.binning.bins);
@@ -263,7 +264,7 @@ impl Sensor {
             false => Some(wire::u32s("complement", &message.complement, counts)?),
         };
         let mut y = vec![0.0; total];
-        let noise = &self.description.noise;
+        let noise = (self.description.noise.as_slice(), missing);
         let gain = histograms
             .reduction
             .reduce_frame(&plus, minus.as_deref(), noise, &mut y)?;

@@ -91,7 +91,9 @@ pub enum HistogramError {
         got: usize,
     },
     /// nothing was counted at all, so that nothing can be said of the noise
-    #[error("expected at least one photon in the frame's histograms, got none")]
+    #[error(
+        "expected at least one photon in the histograms of the readings that are not missing, got none"
+    )]
     Dark,
 }
 
@@ -219,16 +221,16 @@ impl Reduction {
     }
 
     /// Reduces the histograms of a frame's m patterns, (m × T), and of their complements, (m × T), to its readings,
-    /// y\[g·m + j\], (J·m), and returns its gain: α such that αN₀ has the trace of the readings' mean covariance,
-    /// where `noise` is N₀, (J × J).
+    /// y\[g·m + j\], (J·m), and returns its gain: α such that αN₀, `noise` being N₀, (J × J), has as much variance as the
+    /// readings, those at `missing` left out.
     ///
     /// # Errors
-    /// Where an array has another length, or no photon was counted.
+    /// Where an array has another length, or no photon was counted for any reading that is there.
     pub fn reduce_frame(
         &self,
         plus: &[u32],
         minus: Option<&[u32]>,
-        noise: &[f32],
+        (noise, missing): (&[f32], &[u32]),
         y: &mut [f32],
     ) -> Result<f32, HistogramError> {
         let (bins, channels) = (self.bins, self.channels);
@@ -240,23 +242,29 @@ impl Reduction {
         expect("nominal covariances", channels * channels, noise.len())?;
         let mut reading = [0.0; Knots::MAX];
         let mut covariance = vec![0.0; channels * channels];
-        let trace = |matrix: &[f32]| -> f64 {
-            let diagonal = matrix.iter().step_by(channels + 1);
-            diagonal.map(|&v| f64::from(v)).sum()
-        };
-        let mut total = 0.0;
+        let mut present = vec![true; y.len()];
+        for &i in missing {
+            if let Some(present) = present.get_mut(i as usize) {
+                *present = false;
+            }
+        }
+        let (mut found, mut nominal) = (0.0, 0.0);
         for (j, plus) in plus.chunks_exact(bins).enumerate() {
             let minus = minus.map(|minus| &minus[j * bins..(j + 1) * bins]);
             self.reduce(plus, minus, &mut reading[..channels], &mut covariance)?;
             for (g, &value) in reading[..channels].iter().enumerate() {
                 y[g * readings + j] = value;
+                if present[g * readings + j] {
+                    let diagonal = g * (channels + 1);
+                    found += f64::from(covariance[diagonal]);
+                    nominal += f64::from(noise[diagonal]);
+                }
             }
-            total += trace(&covariance);
         }
-        if total <= 0.0 {
+        if found <= 0.0 {
             return Err(HistogramError::Dark);
         }
-        Ok((total / readings as f64 / trace(noise)) as f32)
+        Ok((found / nominal) as f32)
     }
 
     /// c_g(t).
@@ -391,13 +399,21 @@ mod tests {
         let mut noise = vec![0.0; 9];
         (noise[0], noise[4], noise[8]) = (1.0, 2.0, 1.0);
         let mut y = vec![0.0; 6];
-        let gain = reduction.reduce_frame(&plus, None, &noise, &mut y).unwrap();
+        let mut reduce = |plus: &[u32], missing: &[u32]| {
+            let gain = reduction.reduce_frame(plus, None, (&noise, missing), &mut y);
+            gain.map(|gain| (y.clone(), gain))
+        };
+        let (y, gain) = reduce(&plus, &[]).unwrap();
         assert_eq!(y, [0.0, 0.0, 125.0, 375.0, 0.0, 0.0]);
         assert_eq!(gain, 0.25 * 625.0 * 20.0 / 4.0);
+        plus[40 + 18] = u32::MAX; // saturated, and said to be
+        let (_, gain) = reduce(&plus, &[1, 3, 5]).unwrap();
+        assert_eq!(gain, 0.25 * 625.0 * 10.0 / 4.0);
+        let (_, of_one) = reduce(&plus, &[1, 3, 4, 5, 77]).unwrap();
+        assert_eq!(of_one, 0.25 * 625.0 * 10.0 / 3.0);
         plus.fill(0);
-        let dark = reduction.reduce_frame(&plus, None, &noise, &mut y);
-        assert_eq!(dark, Err(HistogramError::Dark));
-        let short = reduction.reduce_frame(&plus[1..], None, &noise, &mut y);
+        assert_eq!(reduce(&plus, &[]), Err(HistogramError::Dark));
+        let short = reduce(&plus[1..], &[]);
         assert!(matches!(short, Err(HistogramError::Length { got: 79, .. })));
     }
 

@@ -131,7 +131,7 @@ impl PhotonCounting {
         let gain = reduction.reduce_frame(
             &exposures.plus,
             Some(&exposures.minus),
-            &description.noise,
+            (&description.noise, &[]),
             &mut y,
         )?;
         Ok((y, gain))
