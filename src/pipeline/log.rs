@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The longest that a log may leave a frame in the process, s.
 const LONGEST_S: f64 = 3600.0;
@@ -82,8 +82,8 @@ impl Default for LogOptions {
 pub struct LogSink<C, W: Write = File> {
     writer: Writer<C, W>,
     options: LogOptions,
-    /// of each sensor as last described here
-    views: HashMap<Arc<str>, (Arc<Sensor>, View)>,
+    /// of each sensor as last described here, while somebody else has it: what it takes is counted until nobody does
+    views: HashMap<Arc<str>, (Weak<Sensor>, View)>,
 }
 
 impl<C: Clock> LogSink<C> {
@@ -113,7 +113,9 @@ impl<C: Clock, W: Write> LogSink<C, W> {
         let d = &sensor.description;
         let view = View::new(&sensor.geometry, (d.rows, d.cols), &sensor.frame_id);
         self.views
-            .insert(Arc::clone(&sensor.id), (Arc::clone(sensor), view));
+            .retain(|_, (sensor, _)| sensor.strong_count() > 0);
+        self.views
+            .insert(Arc::clone(&sensor.id), (Arc::downgrade(sensor), view));
         Ok(())
     }
 
@@ -121,7 +123,7 @@ impl<C: Clock, W: Write> LogSink<C, W> {
         let (id, stamp_ns) = (&frame.sensor.id, frame.measurement.stamp_ns);
         // known by its frames, so that a queue that loses events loses no description
         let known = self.views.get(id);
-        if known.is_none_or(|(sensor, _)| !Arc::ptr_eq(sensor, &frame.sensor)) {
+        if known.is_none_or(|(sensor, _)| sensor.as_ptr() != Arc::as_ptr(&frame.sensor)) {
             self.describe(&frame.sensor, stamp_ns)?;
         }
         if self.options.measurements {
@@ -250,5 +252,32 @@ fn latency_message(latency: &Latency) -> v1::LatencyReport {
         finish_wait_ns,
         finish_ns,
         end_to_end_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Manual;
+    use crate::frame::Geometry;
+    use crate::prior::Prior;
+    use crate::sim;
+
+    #[test]
+    fn a_log_keeps_no_sensor() {
+        let prior = Prior::embedded().unwrap();
+        let description = sim::describe((8, 8), &prior.knots, 30.0, (1, 10), 1).unwrap();
+        let geometry = Geometry::centred(60.0, 45.0);
+        let sensor = Arc::new(Sensor::new("a", geometry, Arc::new(description)));
+        let durability = Durability::default();
+        let (path, clock) = (Path::new("log"), Manual::default());
+        let writer = Writer::over(vec![], || Ok(()), path, clock, durability).unwrap();
+        let mut sink = LogSink::over(writer, LogOptions::default());
+        sink.describe(&sensor, 0).unwrap();
+        assert_eq!(Arc::strong_count(&sensor), 1);
+        let again = Arc::new((*sensor).clone());
+        drop(sensor);
+        sink.describe(&again, 1).unwrap();
+        assert_eq!(sink.views.len(), 1);
     }
 }

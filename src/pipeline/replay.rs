@@ -59,8 +59,10 @@ impl Replay {
         replayed: &mut Replayed,
     ) -> Result<(), JournalError> {
         loop {
+            let before = replayed.frames;
             self.once(log, ingress, stop, replayed)?;
-            if !self.again || stop.load(Ordering::Relaxed) {
+            let nothing = replayed.frames == before; // nor will there be
+            if !self.again || nothing || stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
         }

@@ -1,17 +1,19 @@
 //! Checkpoints of sensors' tracks in a folder: a process that is started again goes on warm.
 
 use crate::recover::{Checkpoint, CheckpointError};
-use crossbeam_channel::{Sender, bounded};
-use std::collections::HashSet;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How often a track that goes on is kept, ns.
 pub(super) const EVERY_NS: u64 = 1_000_000_000;
-/// Checkpoints that may wait to be written.
-const WAITING: usize = 16;
+/// Checkpoints, each of another sensor, that may wait to be written.
+const WAITING: usize = 64;
+/// The longest that the end waits for those that are still to be written.
+const FLUSH: Duration = Duration::from_secs(10);
 /// The most checkpoints that are looked at when a pipeline starts.
 const MOST: usize = 4096;
 /// The longest file that is read, bytes.
@@ -22,17 +24,20 @@ const LONGEST_NAME: usize = 150;
 const SUFFIX: &str = ".checkpoint";
 
 /// Keeps a checkpoint of each sensor, written by a thread of its own about once a second and when the sensor ends, each whole
-/// or not at all. What a process before this one left is gone on from once, by the first track of that sensor.
+/// or not at all: no frame waits for the disk. What a process before this one left is gone on from once, by the first track of
+/// that sensor.
 #[derive(Debug)]
 pub struct Vault {
     folder: PathBuf,
     /// names of files that a process before left
     left: Mutex<HashSet<String>>,
-    writer: Option<Writer>,
+    waiting: Arc<Waiting>,
+    /// tells the thread that writes of more, and hears when it has ended
+    writer: Option<(Sender<()>, Receiver<()>)>,
 }
 
-/// Where names and checkpoints go, and who writes them.
-type Writer = (Sender<(String, Checkpoint)>, JoinHandle<()>);
+/// Checkpoints to be written, by the name of their file: of each sensor the newest.
+type Waiting = Mutex<BTreeMap<String, Checkpoint>>;
 
 impl Vault {
     /// Over a folder, which is made where it is not there.
@@ -45,20 +50,27 @@ impl Vault {
         for entry in std::fs::read_dir(folder)?.take(MOST) {
             left.extend(entry?.file_name().into_string());
         }
-        let (sender, receiver) = bounded::<(String, Checkpoint)>(WAITING);
-        let to = folder.to_owned();
+        let (more, told) = bounded::<()>(1);
+        let (ended, ends) = bounded(0);
+        let (to, waiting) = (folder.to_owned(), Arc::<Waiting>::default());
+        let own = Arc::clone(&waiting);
         let write = move || {
-            for (name, checkpoint) in receiver {
-                if let Err(error) = save(&to.join(&name), &checkpoint) {
-                    tracing::warn!(name, %error, "checkpoint not written");
+            let _ended: Sender<()> = ended;
+            while told.recv().is_ok() {
+                while let Some((name, checkpoint)) = next(&own) {
+                    if let Err(error) = save(&to.join(&name), &checkpoint) {
+                        tracing::warn!(name, %error, "checkpoint not written");
+                    }
                 }
             }
         };
         let thread = std::thread::Builder::new().name("checkpoints".to_owned());
+        thread.spawn(write)?;
         Ok(Self {
             folder: folder.to_owned(),
             left: Mutex::new(left),
-            writer: Some((sender, thread.spawn(write)?)),
+            waiting,
+            writer: Some((more, ends)),
         })
     }
 
@@ -77,27 +89,40 @@ impl Vault {
         read.ok()
     }
 
-    /// Keeps a checkpoint where that needs no waiting, or waits for it.
-    pub(super) fn keep(&self, sensor_id: &str, checkpoint: Checkpoint, wait: bool) {
-        let Some((sender, _)) = &self.writer else {
+    /// Keeps a checkpoint, instead of one of the same sensor that is not written yet; where the disk is so slow that too many wait,
+    /// it is given up.
+    pub(super) fn keep(&self, sensor_id: &str, checkpoint: Checkpoint) {
+        let name = name_of(sensor_id);
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() >= WAITING && !waiting.contains_key(&name) {
+            tracing::warn!(name, "checkpoint given up: too many wait for the disk");
             return;
-        };
-        let entry = (name_of(sensor_id), checkpoint);
-        if wait {
-            let _ = sender.send(entry); // its thread ends after this end
-        } else {
-            let _ = sender.try_send(entry); // the next one is as good
+        }
+        waiting.insert(name, checkpoint);
+        drop(waiting);
+        if let Some((more, _)) = &self.writer {
+            let _ = more.try_send(()); // where it is told already, it looks at all
         }
     }
 }
 
+fn next(waiting: &Waiting) -> Option<(String, Checkpoint)> {
+    lock(waiting).pop_first()
+}
+
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, BTreeMap<String, Checkpoint>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for Vault {
     fn drop(&mut self) {
-        if let Some((sender, thread)) = self.writer.take() {
-            drop(sender);
-            if thread.join().is_err() {
-                tracing::error!("the thread that writes checkpoints panicked");
-            }
+        let Some((more, ends)) = self.writer.take() else {
+            return;
+        };
+        drop(more);
+        if ends.recv_timeout(FLUSH) == Err(RecvTimeoutError::Timeout) {
+            let left = lock(&self.waiting).len();
+            tracing::error!(left, "checkpoints not written: the disk does not answer");
         }
     }
 }

@@ -24,8 +24,34 @@ pub(super) struct Holders {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
     bytes: usize,
-    /// pixels times pattern sets
+    /// see [`Limits::pattern_pixels`]
     pixels: usize,
+}
+
+/// Readings of a set that are whitened together at most.
+const MOST_TOGETHER: usize = 2048;
+/// Products of two readings that take as much as a pixel.
+const AS_A_PIXEL: usize = 320;
+
+/// What preparing its pattern sets takes, in pixels: a set's own, or, where its readings are many, what it takes to whiten them.
+fn pattern_pixels(message: &v1::SensorDescription) -> usize {
+    use v1::pattern_set::Kind;
+    let pixels = (message.rows as usize).saturating_mul(message.cols as usize);
+    let channels = message.range_knots_m.len() / 4;
+    let of_set = |set: &v1::PatternSet| {
+        let readings = match &set.kind {
+            Some(Kind::Hadamard(h)) => h.rows.len() / 4,
+            Some(Kind::Dense(d)) => d.readings as usize,
+            Some(Kind::Mask(m)) => m.pixels.len() / 4,
+            Some(Kind::Blocks(b)) => pixels / (b.side as usize).pow(2).max(1),
+            Some(Kind::Fourier(f)) => f.coefficients.len() / 2,
+            None => 0,
+        };
+        let together = readings.min(MOST_TOGETHER).pow(2);
+        pixels.max(channels.saturating_mul(together) / AS_A_PIXEL)
+    };
+    let sets = message.pattern_sets.iter().map(of_set);
+    sets.fold(0, usize::saturating_add)
 }
 
 /// Leave to describe a sensor; it must be settled.
@@ -59,9 +85,7 @@ impl Holders {
         }
         let size = Size {
             bytes: message.encoded_len(),
-            pixels: (message.rows as usize)
-                .saturating_mul(message.cols as usize)
-                .saturating_mul(message.pattern_sets.len()),
+            pixels: pattern_pixels(message),
         };
         self.check_size(size, limits)?;
         self.reserved = self.reserved.plus(size);
@@ -208,6 +232,19 @@ mod tests {
         holders.settle(refused, None);
         assert!(!holders.holds("a", 2), "what was refused holds nothing");
         assert_eq!(holders.reserved, Size::default());
+    }
+
+    #[test]
+    fn many_readings_count_for_more_than_their_pixels() {
+        let prior = Prior::embedded().unwrap();
+        let pixels = |readings| {
+            let description = sim::describe((64, 64), &prior.knots, 30.0, (3, readings), 1);
+            let geometry = crate::frame::Geometry::centred(60.0, 45.0);
+            let sensor = Sensor::new("a", geometry, Arc::new(description.unwrap()));
+            pattern_pixels(&sensor.to_message())
+        };
+        assert_eq!(pixels(205), 3 * 4096);
+        assert_eq!(pixels(2048), 3 * (6 * 2048 * 2048 / 320));
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub struct Limits {
     /// bytes of all descriptions in use: those held, and older ones of which frames are under way
     pub description_bytes: usize,
     /// pixels of all descriptions in use, each as often as there are pattern sets: patterns may take few bytes, and recovery
-    /// takes some 2.5 kB for each of these
+    /// takes some 2.5 kB for each of these. A set of more than 467 readings in each of six channels counts for more than its
+    /// pixels, by the square of them: as 78,643 from 2,048 readings on
     pub pattern_pixels: usize,
     /// frames of one stream that are recovered, or whose answers wait to be read; then its stream is not read
     pub in_flight: usize,

@@ -12,7 +12,7 @@
 //! | `relucent_stage_latency_seconds` | histogram | `stage`: see [`crate::pipeline::Stage`] | where emitted frames' time went |
 //! | `relucent_residual_ratio` | histogram | | χ² of emitted frames over their readings; about 1 where the model holds |
 //! | `relucent_queue_depth` | gauge | `worker` | frames that wait for a worker |
-//! | `relucent_newest_frame_age_seconds` | gauge | `sensor` | time since the newest emitted frame of a sensor was due |
+//! | `relucent_newest_frame_age_seconds` | gauge | `sensor` | time since the newest emitted frame of a sensor was due, also of one that has gone |
 //!
 //! Once a pipeline has drained, offered = emitted + dropped + rejected, causes summed up.
 //!
@@ -38,6 +38,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Sensors whose newest frame is remembered: of more, those whose frames came last.
+const MOST_SENSORS: usize = 1024;
 
 /// Where a pipeline's numbers are kept, and read from.
 #[derive(Clone)]
@@ -107,5 +110,10 @@ impl Watched {
         let due = (self.clock.now_ns()).saturating_sub(frame.latency.end_to_end_ns);
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         newest.insert(Arc::clone(&frame.sensor.id), due);
+        if newest.len() > MOST_SENSORS {
+            let oldest = newest.iter().min_by_key(|(_, due)| **due);
+            let oldest = oldest.map(|(sensor, _)| Arc::clone(sensor));
+            oldest.and_then(|sensor| newest.remove(&sensor));
+        }
     }
 }
