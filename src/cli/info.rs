@@ -1,9 +1,8 @@
 //! `relucent info`: what a prior is, where it comes from, and what it cannot say; or what a log holds.
 
 use super::{info_log, recorded, table};
-use anyhow::Context;
 use relucent::eval::{self, Representation};
-use relucent::prior::Prior;
+use relucent::prior::{Prior, PriorError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +28,7 @@ impl Info {
             return info_log::show(path, self.json);
         }
         let prior = match &self.file {
-            Some(path) => Prior::load(path).with_context(|| format!("prior {}", path.display()))?,
+            Some(path) => Prior::load(path).map_err(|error| unknown(path, error))?,
             None => Prior::embedded()?,
         };
         let mut sets = vec![(
@@ -57,6 +56,20 @@ impl Info {
         }
         print(&prior, &sets);
         Ok(())
+    }
+}
+
+/// Why a file that is no log is no prior either.
+fn unknown(path: &Path, error: PriorError) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        PriorError::Container { found } => anyhow::anyhow!(
+            "expected a log (MCAP) or a prior (safetensors), found neither in {path}: {found}"
+        ),
+        PriorError::Read { source, .. } => {
+            anyhow::Error::new(source).context(format!("cannot read {path}"))
+        }
+        other => anyhow::Error::new(other).context(format!("prior {path}")),
     }
 }
 

@@ -95,13 +95,14 @@ fn sentence(sensor: &Result<Sensor, String>) -> String {
             let d = &sensor.description;
             let patterns: Vec<usize> = d.patterns.iter().map(|p| p.shape().0).collect();
             let (least, most) = (patterns.iter().min(), patterns.iter().max());
+            let least = least.filter(|least| Some(*least) != most);
+            let from = least.map_or(String::new(), |least| format!("{least} to "));
             format!(
-                "sensor `{}`: {} × {} pixels, {} pattern sets of {} to {} patterns ({:.1} % of the pixels), {} channels to {} m, {}",
+                "sensor `{}`: {} × {} pixels, {} pattern sets of {from}{} patterns ({:.1} % of the pixels), {} channels to {} m, {}",
                 sensor.id,
                 d.rows,
                 d.cols,
                 patterns.len(),
-                least.unwrap_or(&0),
                 most.unwrap_or(&0),
                 100.0 * *most.unwrap_or(&0) as f64 / d.pixels() as f64,
                 d.channels(),

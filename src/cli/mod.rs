@@ -61,6 +61,23 @@ pub(crate) struct Arguments {
     command: Command,
 }
 
+/// A command that this build does without.
+#[cfg(not(all(feature = "serve", feature = "train")))]
+#[derive(clap::Args, Debug)]
+struct Missing {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    any: Vec<std::ffi::OsString>,
+}
+
+#[cfg(not(all(feature = "serve", feature = "train")))]
+impl Missing {
+    fn run(&self, feature: &str) -> anyhow::Result<()> {
+        anyhow::bail!(
+            "expected a build with the feature `{feature}`, got one without: cargo install --path . --features {feature}"
+        )
+    }
+}
+
 /// How events are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -78,8 +95,14 @@ enum Command {
     Replay(replay::Replay),
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
+    #[cfg(not(feature = "serve"))]
+    #[command(hide = true)]
+    Serve(Missing),
     #[cfg(feature = "serve")]
     Send(send::Send),
+    #[cfg(not(feature = "serve"))]
+    #[command(hide = true)]
+    Send(Missing),
     Info(info::Info),
     Recover(recover::Recover),
     Bench(bench::Bench),
@@ -88,8 +111,14 @@ enum Command {
     Obstacles(obstacles::Obstacles),
     #[cfg(feature = "train")]
     Train(train::Train),
+    #[cfg(not(feature = "train"))]
+    #[command(hide = true)]
+    Train(Missing),
     #[cfg(feature = "train")]
     Unroll(unroll::Unroll),
+    #[cfg(not(feature = "train"))]
+    #[command(hide = true)]
+    Unroll(Missing),
 }
 
 impl Command {
@@ -115,8 +144,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Replay(command) => command.run(),
         #[cfg(feature = "serve")]
         Command::Serve(command) => command.run(),
+        #[cfg(not(feature = "serve"))]
+        Command::Serve(missing) => missing.run("serve"),
         #[cfg(feature = "serve")]
         Command::Send(command) => command.run(),
+        #[cfg(not(feature = "serve"))]
+        Command::Send(missing) => missing.run("serve"),
         Command::Info(command) => command.run(),
         Command::Recover(command) => command.run(),
         Command::Bench(command) => command.run(),
@@ -125,8 +158,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Obstacles(command) => command.run(),
         #[cfg(feature = "train")]
         Command::Train(command) => command.run(),
+        #[cfg(not(feature = "train"))]
+        Command::Train(missing) => missing.run("train"),
         #[cfg(feature = "train")]
         Command::Unroll(command) => command.run(),
+        #[cfg(not(feature = "train"))]
+        Command::Unroll(missing) => missing.run("train"),
     }
 }
 

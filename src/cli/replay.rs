@@ -26,13 +26,13 @@ pub(crate) struct Replay {
     #[command(flatten)]
     metrics: MetricsArgument,
     /// Pace: 1 is the recording's own, 2 twice as fast; 0: as fast as frames are recovered
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     rate: f64,
     /// Seconds of the log to pass over
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     start: f64,
     /// Seconds of the log to replay [default: all]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     duration: Option<f64>,
     /// Begin again at the end, until interrupted
     #[arg(long)]

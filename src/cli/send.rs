@@ -1,8 +1,10 @@
 //! `relucent send`: a log played to a server, as a sensor would send it.
 
-use super::{run, table};
-use relucent::serve::{self, Address, CredentialFiles, Credentials, Peer};
+use super::{Incomplete, run, table};
+use relucent::journal::JournalError;
+use relucent::serve::{self, Address, ClientError, CredentialFiles, Credentials, Peer, RoundTrips};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 /// Play a measurement log to a server and show what comes back, and how soon.
 #[derive(clap::Args, Debug)]
@@ -54,7 +56,21 @@ impl Send {
         };
         let stop = run::stop_on_signal();
         let how = serve::Send { rate: self.rate };
-        let trips = serve::send(&self.log, &peer, how, &stop)?;
+        let mut trips = RoundTrips::default();
+        let outcome = match serve::send(&self.log, &peer, how, &stop, &mut trips) {
+            Err(ClientError::Journal(
+                error @ (JournalError::Cut { .. } | JournalError::Damaged { .. }),
+            )) => Err(Incomplete(error).into()),
+            Err(error) => return Err(error.into()),
+            Ok(()) if trips.sent == 0 && !stop.load(Ordering::Relaxed) => anyhow::bail!(
+                "expected measurements on topics /relucent/SENSOR/measurement of {}, found none",
+                self.log.display()
+            ),
+            Ok(()) if trips.depth == 0 && !stop.load(Ordering::Relaxed) => Err(anyhow::anyhow!(
+                "expected frames that can be recovered, found none; what was wrong with them stands above"
+            )),
+            Ok(()) => Ok(()),
+        };
         let (whole, outside) = (spread(&trips.latencies_ns), spread(&trips.outside_ns));
         if self.json {
             let object = |spread: [f64; 5]| -> serde_json::Map<_, _> {
@@ -76,7 +92,10 @@ impl Send {
                 trips.sent, trips.depth, trips.rejected
             );
             let row = |name: &str, spread: [f64; 5]| {
-                let cells = spread.map(|us| format!("{:.2}", us * 1e-3));
+                let cells = spread.map(|us| match us.is_finite() {
+                    true => format!("{:.2}", us * 1e-3),
+                    false => "-".to_owned(),
+                });
                 [vec![name.to_owned()], cells.to_vec()].concat()
             };
             let head = SHARES.map(|(name, _)| name);
@@ -88,7 +107,7 @@ impl Send {
             .reasons
             .iter()
             .for_each(|r| eprintln!("relucent: rejected: {r}"));
-        Ok(())
+        outcome
     }
 }
 

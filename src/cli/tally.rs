@@ -214,13 +214,9 @@ impl Tally {
             let rmse = frame.errors.as_ref().map_or(String::new(), |e| {
                 format!(", RMSE {:.2} m", e.range_rmse_m())
             });
-            let nothing = || RangeImage::empty(frame.image.rows, frame.image.cols);
             Row {
                 caption: format!("{}, {seconds:.2} s{rmse}", frame.name),
-                truth: frame
-                    .truth
-                    .as_ref()
-                    .map_or_else(nothing, |t| RangeImage::clone(t)),
+                truth: frame.truth.as_deref().cloned(),
                 recovered: frame.image.clone(),
             }
         });

@@ -1,4 +1,4 @@
-//! The contact sheet: truth, recovered range, error and return, a row a frame, as a PNG.
+//! The contact sheet: recovered range and return, and where the truth is known that and the error, a row a frame, as a PNG.
 
 use crate::frame::RangeImage;
 use colorous::{Color, GREYS, Gradient, INFERNO, TURBO};
@@ -10,8 +10,6 @@ const ZOOM: usize = 3;
 const MARGIN: usize = 8;
 /// Height of a line of text, pixels.
 const LINE: usize = 12;
-/// Panels in a row.
-const PANELS: usize = 4;
 /// Errors at least this share of the largest range have the brightest colour.
 const WORST_ERROR: f32 = 0.2;
 
@@ -36,8 +34,8 @@ const TEXT: Color = Color {
 pub struct Row {
     /// what is written above it, ASCII
     pub caption: String,
-    /// what was there
-    pub truth: RangeImage,
+    /// what was there, where that is known
+    pub truth: Option<RangeImage>,
     /// what was recovered
     pub recovered: RangeImage,
 }
@@ -56,6 +54,15 @@ pub enum SheetError {
     Png(#[from] png::EncodingError),
 }
 
+/// What a part of a row shows.
+#[derive(Clone, Copy)]
+enum Panel {
+    Truth,
+    Range,
+    Error,
+    Return,
+}
+
 struct Canvas {
     width: usize,
     height: usize,
@@ -64,7 +71,7 @@ struct Canvas {
 
 /// The bytes of a PNG; ranges up to `max_range`, m.
 ///
-/// Range is blue (near) to red (far), the error black (none) to yellow (a fifth of the largest range or more), the
+/// Without the truth of any frame there are only ranges and returns. Range is blue (near) to red (far), the error black (none) to yellow (a fifth of the largest range or more), the
 /// return black to white (the strongest of all frames); grey is where nothing returned, or where the recovered return is too weak to be relied on.
 ///
 /// # Errors
@@ -72,45 +79,56 @@ struct Canvas {
 pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
     let size = rows
         .first()
-        .map_or((0, 0), |row| (row.truth.rows, row.truth.cols));
+        .map_or((0, 0), |row| (row.recovered.rows, row.recovered.cols));
     let fits = |image: &RangeImage| (image.rows, image.cols) == size && image.pixels() > 0;
     if rows.is_empty() {
         return Err(SheetError::Frames { row: 0 });
     }
     if let Some(row) = rows
         .iter()
-        .position(|row| !fits(&row.truth) || !fits(&row.recovered))
+        .position(|row| !row.truth.as_ref().is_none_or(fits) || !fits(&row.recovered))
     {
         return Err(SheetError::Frames { row });
     }
+    let known = rows.iter().any(|row| row.truth.is_some());
+    let panels: &[(Panel, String)] = if known {
+        &[
+            (Panel::Truth, format!("true range 0-{max_range:.0} m")),
+            (Panel::Range, "recovered range".to_owned()),
+            (
+                Panel::Error,
+                format!("error 0-{:.0} m", WORST_ERROR * max_range),
+            ),
+            (Panel::Return, "recovered return".to_owned()),
+        ]
+    } else {
+        &[
+            (Panel::Range, format!("range 0-{max_range:.0} m")),
+            (Panel::Return, "return".to_owned()),
+        ]
+    };
     let (panel_width, panel_height) = (size.1 * ZOOM, size.0 * ZOOM);
     let row_height = LINE + panel_height + MARGIN;
     let mut canvas = Canvas::new(
-        MARGIN + PANELS * (panel_width + MARGIN),
+        MARGIN + panels.len() * (panel_width + MARGIN),
         MARGIN + LINE + rows.len() * row_height,
     );
-    let heads = [
-        format!("true range 0-{max_range:.0} m"),
-        "recovered range".to_owned(),
-        format!("|error| 0-{:.0} m", WORST_ERROR * max_range),
-        "recovered return".to_owned(),
-    ];
-    for (panel, head) in heads.iter().enumerate() {
-        canvas.text(MARGIN + panel * (panel_width + MARGIN), MARGIN, head);
+    for (at, (_, head)) in panels.iter().enumerate() {
+        canvas.text(MARGIN + at * (panel_width + MARGIN), MARGIN, head);
     }
     let returns = rows.iter().flat_map(|row| &row.recovered.returns);
     let max_return = returns.copied().fold(f32::MIN_POSITIVE, f32::max);
     for (index, row) in rows.iter().enumerate() {
         let top = MARGIN + LINE + index * row_height;
         canvas.text(MARGIN, top, &row.caption);
-        for panel in 0..PANELS {
-            let left = MARGIN + panel * (panel_width + MARGIN);
-            for pixel in 0..row.truth.pixels() {
+        for (at, (panel, _)) in panels.iter().enumerate() {
+            let left = MARGIN + at * (panel_width + MARGIN);
+            for pixel in 0..row.recovered.pixels() {
                 let (y, x) = (pixel / size.1 * ZOOM, pixel % size.1 * ZOOM);
                 canvas.fill(
                     left + x,
                     top + LINE + y,
-                    colour(panel, row, pixel, max_range, max_return),
+                    colour(*panel, row, pixel, (max_range, max_return)),
                 );
             }
         }
@@ -118,16 +136,16 @@ pub fn sheet(max_range: f32, rows: &[Row]) -> Result<Vec<u8>, SheetError> {
     encode(canvas.width, canvas.height, &canvas.rgb)
 }
 
-fn colour(panel: usize, row: &Row, pixel: usize, max_range: f32, max_return: f32) -> Color {
-    let (truth, recovered) = (&row.truth, &row.recovered);
-    match panel {
-        0 => range_colour(truth, pixel, max_range),
-        1 => range_colour(recovered, pixel, max_range),
-        2 if truth.valid[pixel] => {
+fn colour(panel: Panel, row: &Row, pixel: usize, (max_range, max_return): (f32, f32)) -> Color {
+    let recovered = &row.recovered;
+    match (panel, &row.truth) {
+        (Panel::Range, _) => range_colour(recovered, pixel, max_range),
+        (Panel::Return, _) => shade(GREYS, 1.0 - recovered.returns[pixel] / max_return),
+        (Panel::Truth, Some(truth)) => range_colour(truth, pixel, max_range),
+        (Panel::Error, Some(truth)) if truth.valid[pixel] => {
             let error = (recovered.range[pixel] - truth.range[pixel]).abs();
             shade(INFERNO, error / (WORST_ERROR * max_range))
         }
-        3 => shade(GREYS, 1.0 - recovered.returns[pixel] / max_return),
         _ => NOTHING,
     }
 }
@@ -202,15 +220,25 @@ mod tests {
         let image = RangeImage::empty(4, 6);
         let row = Row {
             caption: "frame 0".to_owned(),
-            truth: image.clone(),
+            truth: Some(image.clone()),
             recovered: image,
         };
-        let bytes = sheet(30.0, &[row.clone(), row.clone()]).unwrap();
-        let reader = png::Decoder::new(std::io::Cursor::new(bytes))
-            .read_info()
-            .unwrap();
-        let expected = (8 + 4 * (18 + 8), 8 + 12 + 2 * (12 + 12 + 8));
-        assert_eq!((reader.info().width, reader.info().height), expected);
+        let untold = Row {
+            truth: None,
+            ..row.clone()
+        };
+        for (rows, panels) in [
+            ([&row, &row], 4),
+            ([&untold, &row], 4),
+            ([&untold, &untold], 2),
+        ] {
+            let bytes = sheet(30.0, &rows.map(Row::clone)).unwrap();
+            let reader = png::Decoder::new(std::io::Cursor::new(bytes))
+                .read_info()
+                .unwrap();
+            let expected = (8 + panels * (18 + 8), 8 + 12 + 2 * (12 + 12 + 8));
+            assert_eq!((reader.info().width, reader.info().height), expected);
+        }
         let odd = Row {
             recovered: RangeImage::empty(3, 6),
             ..row.clone()

@@ -1,14 +1,14 @@
 //! Where a server listens.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A TCP socket or a Unix one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// host and port, such as `127.0.0.1:50551`; port 0: any that is free
+    /// host and port, such as `127.0.0.1:50551`, or `localhost:50551`, which is looked up; port 0: any that is free
     Tcp(SocketAddr),
     /// a socket in the file system, as `unix:PATH`
     Unix(PathBuf),
@@ -40,7 +40,8 @@ impl FromStr for Address {
             return Ok(Self::Unix(path.into()));
         }
         let tcp = text.strip_prefix("http://").unwrap_or(text);
-        tcp.parse().map(Self::Tcp).map_err(|_| AddressError {
+        let found = tcp.to_socket_addrs().ok().and_then(|mut all| all.next());
+        found.map(Self::Tcp).ok_or_else(|| AddressError {
             got: text.to_owned(),
         })
     }

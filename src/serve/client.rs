@@ -69,7 +69,8 @@ pub enum ClientError {
     Stream(#[from] Box<tonic::Status>),
 }
 
-/// Plays the log's measurements to a server until it ends or `stop` is set, and waits for all answers.
+/// Plays the log's measurements to a server until it ends or `stop` is set, and waits for all answers: `trips` is what came back,
+/// also where the log ends in the middle.
 ///
 /// # Errors
 /// Where the log cannot be read, the server not reached, or the stream breaks.
@@ -78,7 +79,8 @@ pub fn send(
     peer: &Peer,
     how: Send,
     stop: &AtomicBool,
-) -> Result<RoundTrips, ClientError> {
+    trips: &mut RoundTrips,
+) -> Result<(), ClientError> {
     let reader = Reader::open(log)?;
     // all on this thread: another would have to be woken for each frame
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -92,34 +94,29 @@ pub fn send(
         let answers = async {
             let answers = client.recover(ReceiverStream::new(outgoing)).await;
             let mut answers = answers.map_err(Box::new)?.into_inner();
-            let mut trips = RoundTrips::default();
             while let Some(answer) = answers.message().await.map_err(Box::new)? {
                 trips.take(answer, clock.now_ns(), &due);
             }
-            Ok::<_, ClientError>(trips)
+            Ok::<_, ClientError>(())
         };
-        let feed = feed(reader, how, stop, clock, &due, requests); // the server answers what it has, and ends
-        let (sent, trips) = tokio::join!(feed, answers);
-        let trips = trips?;
-        Ok(RoundTrips {
-            sent: sent?,
-            ..trips
-        })
+        let mut sent = 0;
+        let feed = feed(reader, (how, stop, clock), &due, requests, &mut sent); // the server answers what it has, and ends
+        let (fed, answered) = tokio::join!(feed, answers);
+        trips.sent += sent;
+        answered.and(fed)
     })
 }
 
-/// Sends the log's messages at their pace, until nobody takes them any more; how many were measurements.
+/// Sends the log's messages at their pace, until nobody takes them any more, and counts the measurements among them.
 async fn feed(
     reader: Reader,
-    how: Send,
-    stop: &AtomicBool,
-    clock: Monotonic,
+    (how, stop, clock): (Send, &AtomicBool, Monotonic),
     due: &RefCell<Due>,
     requests: mpsc::Sender<v1::RecoverRequest>,
-) -> Result<u64, ClientError> {
+    sent: &mut u64,
+) -> Result<(), ClientError> {
     let began = clock.now_ns();
     let mut timeline = Timeline::default();
-    let mut sent = 0;
     for entry in reader {
         let entry = entry?;
         let (kind, frame) = match Topic::parse(&entry.channel.topic) {
@@ -145,10 +142,10 @@ async fn feed(
         if stop.load(Ordering::Relaxed) || requests.send(request).await.is_err() {
             break;
         }
-        sent += u64::from(frame);
+        *sent += u64::from(frame);
         tokio::task::yield_now().await; // it leaves before the log is read on
     }
-    Ok(sent)
+    Ok(())
 }
 
 /// Waits until a moment of the clock, ns, or until `stop` is set. Timers are up to a millisecond late, so the last one is

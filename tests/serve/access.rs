@@ -1,12 +1,12 @@
 //! Who may come in: TLS, certificates of clients, tokens.
 
 use crate::common::{PRIOR, record};
-use crate::served::{Served, client};
+use crate::served::{Served, client, send};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use relucent::pipeline::Options;
 use relucent::recover::Settings;
 use relucent::serve::{
-    Access, AccessFiles, CredentialFiles, Credentials, Peer, Send, Server, Serving, send,
+    Access, AccessFiles, CredentialFiles, Credentials, Peer, Send, Server, Serving,
 };
 use relucent::wire::v1;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Clients that misbehave, by fault or by intent.
 
 use crate::common::record;
-use crate::served::{Line, Served, client, eventually, one};
+use crate::served::{Line, Served, client, eventually, one, send};
 use relucent::pipeline::{Options, Policy};
-use relucent::serve::{Address, Limits, Peer, Send, Serving, send};
+use relucent::serve::{Address, Limits, Peer, Send, Serving};
 use relucent::wire::v1;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

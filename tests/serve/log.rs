@@ -1,9 +1,9 @@
 //! A log played to a server.
 
 use crate::common::record;
-use crate::served::Served;
+use crate::served::{Served, send};
 use relucent::pipeline::Options;
-use relucent::serve::{Address, Send, Serving, send};
+use relucent::serve::{Address, Send, Serving};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 

@@ -3,8 +3,8 @@
 use crate::common::record;
 use crate::process::Process;
 use crate::scrape::scrape;
-use crate::served::{Line, client, eventually, messages};
-use relucent::serve::{Send, send};
+use crate::served::{Line, client, eventually, messages, send};
+use relucent::serve::Send;
 use relucent::wire::v1::StatsRequest;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;

@@ -2,8 +2,8 @@
 
 use crate::common::record;
 use crate::process::Process;
-use crate::served::{Line, client, messages};
-use relucent::serve::{Peer, RoundTrips, Send, send};
+use crate::served::{Line, client, messages, send};
+use relucent::serve::{Peer, RoundTrips, Send};
 use relucent::wire::v1::{self, recover_request, recover_response};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

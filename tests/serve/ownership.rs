@@ -1,8 +1,8 @@
 //! A sensor belongs to the stream that described it first, until that ends.
 
 use crate::common::record;
-use crate::served::{Line, Served, client, messages, one};
-use relucent::serve::{Limits, Send, send};
+use crate::served::{Line, Served, client, messages, one, send};
+use relucent::serve::{Limits, Send};
 use relucent::wire::v1;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

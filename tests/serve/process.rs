@@ -1,8 +1,8 @@
 //! The command itself: a server that is a process of its own.
 
 use crate::common::record;
-use crate::served::{Line, client, messages, one};
-use relucent::serve::{Peer, Send, send};
+use crate::served::{Line, client, messages, one, send};
+use relucent::serve::{Peer, Send};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

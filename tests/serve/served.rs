@@ -4,15 +4,27 @@ use crate::common::PRIOR;
 use relucent::journal::{Reader, Topic};
 use relucent::pipeline::{Options, Outlet, Summary};
 use relucent::recover::Settings;
-use relucent::serve::{Limits, Peer, Recovery, Server, Serving};
+use relucent::serve::{ClientError, Limits, Peer, Recovery, RoundTrips, Send, Server, Serving};
 use relucent::wire::v1::{self, recover_request, recover_response};
 use relucent::wire::{decode_description, decode_measurement};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
+
+/// What comes back of a log.
+pub(crate) fn send(
+    log: &Path,
+    peer: &Peer,
+    how: Send,
+    stop: &AtomicBool,
+) -> Result<RoundTrips, ClientError> {
+    let mut trips = RoundTrips::default();
+    relucent::serve::send(log, peer, how, stop, &mut trips).map(|()| trips)
+}
 
 /// A server on a thread of its own; dropped without [`Served::stop`], it stops on its own.
 pub(crate) struct Served {
