@@ -13,6 +13,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// Events that may wait for the log; what comes beyond is not written, and counted.
@@ -61,6 +62,13 @@ impl Serve {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
+        let (stopping, stop) = watch::channel(false);
+        let door = Arc::new(OnceLock::<Ingress>::new());
+        let (prior, open) = (self.prior.clone(), Arc::clone(&door));
+        signals::heed(stopping, move || match open.get() {
+            Some(door) => reload(&prior, door),
+            None => tracing::warn!("nothing to reload: the prior is being read"),
+        })?;
         let access = Access::read(&AccessFiles {
             cert: self.tls_cert.clone(),
             key: self.tls_key.clone(),
@@ -91,9 +99,7 @@ impl Serve {
             let _ = begun.map(fs::remove_file); // nothing was recorded
         })?;
         metrics.watch(server.ingress());
-        let (stopping, stop) = watch::channel(false);
-        let (prior, door) = (self.prior.clone(), server.ingress());
-        signals::heed(stopping, move || reload(&prior, &door))?;
+        let _ = door.set(server.ingress());
         if let Some(path) = &record {
             eprintln!("relucent: recording to {}", path.display());
         }

@@ -16,7 +16,7 @@ pub use repair::{Loss, Repaired, repair, salvage};
 pub use view::{DepthEncoding, View};
 pub use write::{Durability, Writer};
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// What says in a log that it is one of ours.
@@ -26,6 +26,12 @@ const PROFILE: &str = "relucent";
 fn sync_folder(file: &Path) -> std::io::Result<()> {
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Locks a file for this process alone; whether somebody else has. Where locks are more than a word among those who ask, they
+/// would keep readers out, and none is taken.
+fn is_in_use(file: &File) -> bool {
+    cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// What a sensor's topics hold.

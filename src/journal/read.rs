@@ -66,7 +66,9 @@ impl Reader {
             source,
         };
         let file = File::open(path).map_err(io)?;
-        let _ = file.try_lock_shared(); // so that no writer empties it; one that still writes it may be read along
+        if cfg!(unix) {
+            let _ = file.try_lock_shared(); // so that no writer empties it; one that still writes it may be read along
+        }
         let size = file.metadata().map_err(io)?.len();
         Self::over(BufReader::new(file), size, path)
     }

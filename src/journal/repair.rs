@@ -5,7 +5,7 @@ use super::{JournalError, PROFILE, record, sync_folder};
 use mcap::records::{self, Record, op};
 use mcap::{Compression, McapError, McapResult};
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
         path: log.to_owned(),
         source,
     })?;
-    if log == out && matches!(old.try_lock(), Err(TryLockError::WouldBlock)) {
+    if log == out && super::is_in_use(&old) {
         return Err(JournalError::InUse {
             path: log.to_owned(),
         });

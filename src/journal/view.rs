@@ -19,7 +19,7 @@ const WIDEST_DEG: f32 = 60.0;
 /// How depth is written into images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DepthEncoding {
-    /// mm, 0 = invalid
+    /// mm, 0 = invalid, as all is beyond 65.535 m
     #[default]
     #[serde(rename = "16UC1")]
     Millimetres,

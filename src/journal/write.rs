@@ -6,7 +6,7 @@ use crate::wire;
 use mcap::write::NoSeek;
 use prost::{Message, Name};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -76,7 +76,7 @@ impl<C: Clock> Writer<C> {
             .truncate(false) // not before it is known to be nobody's
             .open(path)
             .map_err(io)?;
-        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        if super::is_in_use(&file) {
             return Err(JournalError::InUse {
                 path: path.to_owned(),
             });

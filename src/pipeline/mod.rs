@@ -10,6 +10,35 @@
 //! make of the model while their frames are still to come. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
 //! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts
 //! cold; where finishing it does, the others go on as they were.
+//!
+//! ```
+//! use relucent::frame::{Geometry, RangeImage};
+//! use relucent::pipeline::{Event, Exposure, Options, Outlet, Payload, Pipeline, VirtualStream};
+//! use relucent::{prior::Prior, recover::Settings, sim};
+//! use std::sync::Arc;
+//!
+//! let prior = Prior::embedded()?;
+//! let mut truth = RangeImage::default();
+//! sim::frame(sim::Split::HeldOut, 0, &sim::rays(64, 64), &mut truth);
+//! let geometry = Geometry::centred(60.0, 45.0);
+//! let exposure = Exposure { sets: 1, ..Exposure::default() };
+//! let mut stream = VirtualStream::new("front", geometry, &prior, 30.0, exposure, &truth)?; // instead of your driver
+//!
+//! let outlet = Outlet::waiting("planner", |event: &Event| {
+//!     if let Event::Frame(frame) = event {
+//!         println!("{}: {} m in the middle", frame.sensor.id, frame.image.range[32 * 64 + 32]);
+//!     }
+//! });
+//! let pipeline = Pipeline::start(&prior, &Settings::default(), Options::default(), vec![outlet])?;
+//! let ingress = pipeline.ingress(); // one for each thread that brings frames
+//! let sensor = Arc::clone(stream.sensor());
+//! ingress.offer_now(Payload::Sensor(Box::new((*sensor).clone())));
+//! let measurement = stream.measure(&truth, 0)?;
+//! ingress.offer_now(Payload::Measurement(Arc::clone(&sensor.id), Box::new(measurement)));
+//! let summary = pipeline.finish(); // what was accepted comes out
+//! assert_eq!((summary.accounts.offered, summary.accounts.emitted), (1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod current;
 mod door;

@@ -14,7 +14,7 @@ use super::model::Model;
 use super::pace::{Pace, TimeConstants};
 use super::render::Renderer;
 use super::report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
-use super::solve::{Limits, Problem, Solution, StopReason};
+use super::solve::{Solution, StopReason};
 use super::start::{Chosen, Start, blended};
 use super::view::{Ahead, Views};
 use crate::clock::Clock;
@@ -25,6 +25,7 @@ use crate::sensing::{Operator, SensorDescription};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
+mod judge;
 mod unsigned;
 
 /// Least noise of a reading, over the variance that the representation error puts on it.
@@ -377,39 +378,6 @@ impl<C: Clock> Tracker<C> {
             scale: self.model.scale(brightness),
             signs: Signs::default(),
         })
-    }
-
-    /// The cost that the next frame would end at, were it solved from `code`, (k), or, without one, from the prediction as it
-    /// will be, until `limits`; `None` where there is no frame before. Changes nothing: it is for judging starts and ends.
-    ///
-    /// # Errors
-    /// As [`Tracker::recover`].
-    pub fn warm_cost(
-        &mut self,
-        measurement: &Measurement,
-        code: Option<&[f32]>,
-        limits: Limits,
-    ) -> Result<Option<f64>, MeasurementError> {
-        check(&self.description, measurement)?;
-        let signed = self.signed(measurement)?;
-        let measurement = signed.as_ref().map_or(measurement, |(signed, _)| signed);
-        let (brightness, measurement) = &self.scaled(measurement)?;
-        let system = self.views.system(measurement)?;
-        let scale = self.model.scale(*brightness);
-        let Some((rest, belief)) = self
-            .carried(measurement, scale)
-            .zip(self.predict(measurement))
-        else {
-            return Ok(None);
-        };
-        let pattern = &self.description.patterns[measurement.pattern_set];
-        let readings = system.project(&without(pattern, &rest, &measurement.y));
-        let problem = Problem::new(&self.model, &system, &readings, &belief);
-        let start = match code {
-            Some(code) => code.into(),
-            None => belief.start(self.model.code_len()),
-        };
-        Ok(problem.map(|p| p.descend(&start, limits).with_outside(&readings).cost))
     }
 
     /// How bright the frame is, and the frame at the return that the prior knows.

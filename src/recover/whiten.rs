@@ -3,11 +3,15 @@
 use super::rest::Spread;
 use crate::pool::Buffer;
 use crate::simd::{add_columns, dots};
+use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::{Mat, MatRef, Par, Side};
+use faer::prelude::ReborrowMut;
+use faer::{Accum, Mat, MatRef, Par, Side};
 
 /// Most readings, of all channels, that are factored as one where noise couples the channels and the rest the readings.
 const MOST_COUPLED: usize = 4096;
+/// Rows of an inverse that are multiplied at a time.
+const PANEL: usize = 32;
 /// Columns of an inverse that are stored alike.
 const TOGETHER: usize = 4;
 
@@ -56,21 +60,25 @@ impl Whitener {
         for row in (0..present.len()).filter(|&row| present[row]) {
             rows[block_of(row)].push(row as u32);
         }
-        let covariance = |a: u32, b: u32| {
-            let (a, b) = (a as usize, b as usize);
-            let ((g, i), (h, j)) = ((a / readings, a % readings), (b / readings, b % readings));
+        let noise = |g: usize, h: usize| f64::from(gain) * f64::from(noise[g * channels + h]);
+        let covariance = |(g, i): (usize, usize), (h, j): (usize, usize)| {
             let own = match spread {
                 Spread::Together(covariance) if g == h => covariance[g][(i, j)],
-                Spread::Apart(energy) if a == b => energy[a],
+                Spread::Apart(energy) if (g, i) == (h, j) => energy[g * readings + i],
                 _ => 0.0,
             };
-            let noise = if i == j { noise[g * channels + h] } else { 0.0 };
-            f64::from(own) + f64::from(gain) * f64::from(noise)
+            f64::from(own) + if i == j { noise(g, h) } else { 0.0 }
         };
         let blocks = rows.into_iter().filter(|rows| !rows.is_empty());
         let blocks = blocks.map(|rows| {
             let size = rows.len();
-            let matrix = Mat::from_fn(size, size, |r, c| covariance(rows[r], rows[c]));
+            let at = |row: &u32| (*row as usize / readings, *row as usize % readings);
+            let at: Vec<(usize, usize)> = rows.iter().map(at).collect();
+            let mut matrix: Mat<f64> = Mat::zeros(size, size);
+            for c in 0..size {
+                let lower = matrix.col_as_slice_mut(c)[c..].iter_mut().zip(&at[c..]);
+                lower.for_each(|(value, row)| *value = covariance(*row, at[c]));
+            }
             let factor = matrix.llt(Side::Lower).ok()?;
             let mut inverse: Mat<f64> = Mat::zeros(size, size);
             invert_lower_triangular(inverse.as_mut(), factor.L(), Par::Seq);
@@ -114,10 +122,24 @@ impl Whitener {
         let mut start = 0;
         for block in &self.blocks {
             let size = block.rows.len();
-            let row = |r: usize| block.rows[r] as usize;
-            let gathered = Mat::from_fn(size, matrix.ncols(), |r, c| matrix[(row(r), c)]);
+            let mut gathered = Mat::zeros(size, matrix.ncols());
+            for (to, from) in gathered.col_iter_mut().zip(matrix.col_iter()) {
+                let values = to.iter_mut().zip(&block.rows);
+                values.for_each(|(to, &row)| *to = from[row as usize]);
+            }
+            let inverse = block.matrix();
             let mut part = out.as_mut().subrows_mut(start, size);
-            part.copy_from(block.matrix() * gathered);
+            for from in (0..size).step_by(PANEL) {
+                let to = size.min(from + PANEL); // beyond are zeros
+                matmul(
+                    part.rb_mut().subrows_mut(from, to - from),
+                    Accum::Replace,
+                    inverse.as_ref().submatrix(from, 0, to - from, to),
+                    gathered.as_ref().subrows(0, to),
+                    1.0,
+                    Par::Seq,
+                );
+            }
             start += size;
         }
         out
