@@ -7,7 +7,6 @@ mod images;
 mod whole;
 
 use crate::prior::Matrix;
-use faer::Mat;
 pub(super) use images::Images;
 
 /// Images of J·n values each: first those that are whole numbers of 8 bits, then those that are rounded to 16.
@@ -76,13 +75,12 @@ impl Columns {
         }
     }
 
-    /// All images, as columns.
-    pub(super) fn matrix(&self) -> Mat<f32> {
-        let mut matrix = Mat::zeros(self.len(), self.count());
-        for index in 0..self.count() {
-            self.image(index, matrix.col_as_slice_mut(index));
+    /// Values of image `index` at some positions.
+    pub(super) fn pick(&self, index: usize, positions: &[u32], out: &mut [f32]) {
+        match index.checked_sub(self.exact.count()) {
+            None => self.exact.pick(index, positions, out),
+            Some(index) => self.rounded.pick(index, positions, out),
         }
-        matrix
     }
 
     /// out += Σ weight·image; images of weight 0 are not read.
@@ -108,6 +106,7 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use faer::Mat;
 
     /// Seven images of 33 values, of which the first five are whole numbers of 8 bits times 0.1, 0.2, …
     fn value(i: usize, c: usize) -> f32 {
@@ -116,6 +115,15 @@ mod tests {
             true => whole * 0.1 * (c + 1) as f32,
             false => (whole * 0.77).sin(),
         }
+    }
+
+    /// All images, as columns.
+    fn matrix(columns: &Columns) -> Mat<f32> {
+        let mut matrix = Mat::zeros(columns.len(), columns.count());
+        for index in 0..columns.count() {
+            columns.image(index, matrix.col_as_slice_mut(index));
+        }
+        matrix
     }
 
     fn outputs(i: usize, values: &mut [f32]) {
@@ -131,7 +139,7 @@ mod tests {
         let columns = Columns::stored((vec![1.0; 33], units), 7, outputs);
         assert_eq!((columns.count(), columns.len()), (7, 33));
         assert_eq!(columns.bytes(), 33 * (5 + 2 * 2));
-        let matrix = columns.matrix();
+        let matrix = matrix(&columns);
         let weights = [0.5, 0.0, 1.0, -2.0, 0.1, 3.0, 0.7];
         let mut sum = vec![1.0; 33];
         columns.add(&weights, &mut sum);
@@ -147,8 +155,11 @@ mod tests {
     fn what_is_not_is_rounded_to_sixteen() {
         let columns = Columns::stored((vec![0.9; 33], vec![1.0; 5]), 7, outputs);
         assert_eq!(columns.bytes(), 33 * 7 * 2);
-        let matrix = columns.matrix();
+        let matrix = matrix(&columns);
         let near = |i: usize, c: usize| (matrix[(i, c)] - value(i, c)).abs() < 2e-3;
         assert!((0..33 * 7).all(|at| near(at / 7, at % 7)));
+        let mut picked = [0.0; 3];
+        columns.pick(6, &[2, 30, 31], &mut picked);
+        assert_eq!(picked, [2, 30, 31].map(|i| matrix[(i, 6)]));
     }
 }

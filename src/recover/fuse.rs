@@ -76,7 +76,9 @@ impl Fused {
 
     /// The system behind a whitener, as long as the readings.
     pub(super) fn system(&self, model: &Model, whitener: Whitener) -> System {
-        let matrix = whitener.apply_columns(self.columns.matrix().as_ref());
+        let columns = &self.columns;
+        let pick = |c, rows: &[u32], values: &mut [f32]| columns.pick(c, rows, values);
+        let matrix = whitener.apply_columns(columns.count(), pick);
         let [offset] = whitener.apply([&self.offset]);
         let error = matrix
             .as_ref()

@@ -152,7 +152,7 @@ impl Linear {
             gain, missing, y, ..
         } = measurement;
         let whitener = Whitener::new(&self.spread, noise, *gain, missing)?;
-        let matrix = whitener.apply_columns(self.matrix.as_ref());
+        let matrix = whitener.apply_matrix(self.matrix.as_ref());
         let centred: Vec<f32> = y.iter().zip(&self.offset).map(|(y, o)| y - o).collect();
         let [readings] = whitener.apply([&centred]);
         let mut normal = symmetric_product(matrix.as_ref());

@@ -116,17 +116,22 @@ impl Whitener {
         out
     }
 
-    /// The same of every column of `matrix`, (J·m × columns), as (rows × columns).
-    pub(super) fn apply_columns(&self, matrix: MatRef<'_, f32>) -> Mat<f32> {
-        let mut out: Mat<f32> = Mat::zeros(self.len, matrix.ncols());
+    /// The same of so many columns, as (rows × columns); `pick(c, rows, values)` writes what column c is at some positions in y.
+    pub(super) fn apply_columns(
+        &self,
+        columns: usize,
+        pick: impl Fn(usize, &[u32], &mut [f32]),
+    ) -> Mat<f32> {
+        let mut out: Mat<f32> = Mat::zeros(self.len, columns);
+        let mut room = vec![0.0; self.largest() * columns];
         let mut start = 0;
         for block in &self.blocks {
             let size = block.rows.len();
-            let mut gathered = Mat::zeros(size, matrix.ncols());
-            for (to, from) in gathered.col_iter_mut().zip(matrix.col_iter()) {
-                let values = to.iter_mut().zip(&block.rows);
-                values.for_each(|(to, &row)| *to = from[row as usize]);
+            let picked = &mut room[..size * columns];
+            for (c, values) in picked.chunks_exact_mut(size).enumerate() {
+                pick(c, &block.rows, values);
             }
+            let picked = MatRef::from_column_major_slice(picked, size, columns);
             let inverse = block.matrix();
             let mut part = out.as_mut().subrows_mut(start, size);
             for from in (0..size).step_by(PANEL) {
@@ -135,7 +140,7 @@ impl Whitener {
                     part.rb_mut().subrows_mut(from, to - from),
                     Accum::Replace,
                     inverse.as_ref().submatrix(from, 0, to - from, to),
-                    gathered.as_ref().subrows(0, to),
+                    picked.subrows(0, to),
                     1.0,
                     Par::Seq,
                 );
@@ -143,6 +148,15 @@ impl Whitener {
             start += size;
         }
         out
+    }
+
+    /// The same of every column of a matrix, (J·m × columns).
+    pub(super) fn apply_matrix(&self, matrix: MatRef<'_, f32>) -> Mat<f32> {
+        self.apply_columns(matrix.ncols(), |c, rows, values| {
+            let column = matrix.col(c);
+            let values = values.iter_mut().zip(rows);
+            values.for_each(|(value, &row)| *value = column[row as usize]);
+        })
     }
 
     /// S₀^(−½)ᵀ w of `w`, (rows), into `out` indexed like y, (J·m); 0 where a reading is missing.
@@ -231,8 +245,8 @@ mod tests {
         s: impl Fn(usize, usize) -> f32,
     ) {
         let covariance = Mat::from_fn(len, len, &s);
-        let columns = whitener.apply_columns(covariance.as_ref()); // S₀^(−½) S₀
-        let whitened = whitener.apply_columns(columns_of_rows(&columns, whitener, len).as_ref());
+        let columns = whitener.apply_matrix(covariance.as_ref()); // S₀^(−½) S₀
+        let whitened = whitener.apply_matrix(columns_of_rows(&columns, whitener, len).as_ref());
         assert_eq!(whitener.len, len - missing.len());
         for r in 0..whitener.len {
             for c in 0..whitener.len {

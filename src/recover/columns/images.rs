@@ -70,6 +70,15 @@ impl<T: Whole> Images<T> {
         slots.for_each(|(out, (q, step))| *out = q.to_f32() * step * unit);
     }
 
+    /// Values of image `index` at some positions.
+    pub(super) fn pick(&self, index: usize, positions: &[u32], out: &mut [f32]) {
+        let (steps, unit) = (self.steps(index), self.unit[index]);
+        for (out, &at) in out.iter_mut().zip(positions) {
+            let at = at as usize;
+            *out = steps[at].to_f32() * self.step[at] * unit;
+        }
+    }
+
     /// out += Σ weight·image, each weight in whole numbers of the largest of its group; images of weight 0 are not read.
     pub(in crate::recover) fn add(&self, weights: &[f32], out: &mut [f32]) {
         let mut sums = [0.0f32; TILE];
