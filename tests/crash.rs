@@ -322,8 +322,12 @@ fn a_log_that_somebody_writes_or_reads_is_not_emptied() {
     let writing = Writer::create(&path, Monotonic::default()).unwrap();
     let second = Writer::create(&path, Monotonic::default()).err().unwrap();
     assert!(second.to_string().contains("found it in use"), "{second}");
-    let refused = journal::repair(&path, &path).unwrap_err();
-    assert!(refused.to_string().contains("found it in use"), "{refused}");
+    let other = folder.path().join("other.mcap");
+    record(&other, 1, 2);
+    for log in [&path, &other, &folder.path().join("./log.mcap")] {
+        let refused = journal::repair(log, &path).unwrap_err();
+        assert!(refused.to_string().contains("found it in use"), "{refused}");
+    }
     writing.finish().unwrap();
     record(&path, 1, 2);
     let whole = size(&path);

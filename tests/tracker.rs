@@ -552,7 +552,7 @@ fn bytes_that_are_no_checkpoint_are_refused() {
 }
 
 #[test]
-fn a_frame_that_comes_twice_is_learnt_from_once() {
+fn a_track_learns_once_from_a_frame_that_comes_twice() {
     let prior = Prior::embedded().unwrap();
     let (mut once, mut twice) = (tracker(&prior), tracker(&prior));
     let sensor = Arc::clone(once.description());

@@ -99,7 +99,8 @@ impl<R: Read + Seek> Records<R> {
                 | op::CHUNK_INDEX
                 | op::ATTACHMENT_INDEX
                 | op::METADATA_INDEX
-                | op::SUMMARY_OFFSET => {}
+                | op::SUMMARY_OFFSET
+                | 0x80.. => {} // the last are anybody's own
                 op::FOOTER => {
                     let mut tail =
                         vec![0; (self.size - self.at).min(mcap::MAGIC.len() as u64) as usize];
@@ -108,6 +109,9 @@ impl<R: Read + Seek> Records<R> {
                     return Ok(match (tail == *mcap::MAGIC, self.size - self.at) {
                         (true, 0) => End::Whole,
                         (true, _) => End::Beyond(self.at),
+                        (false, _) if tail.len() == mcap::MAGIC.len() => {
+                            End::Beyond(self.at - tail.len() as u64)
+                        }
                         (false, _) => End::Cut,
                     });
                 }

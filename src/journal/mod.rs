@@ -28,10 +28,11 @@ fn sync_folder(file: &Path) -> std::io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Locks a file for this process alone; whether somebody else has. Where locks are more than a word among those who ask, they
-/// would keep readers out, and none is taken.
+/// Locks a file for this process alone; whether somebody else has. A device is anybody's, and where locks are more than a word
+/// among those who ask, they would keep readers out: then none is taken.
 fn is_in_use(file: &File) -> bool {
-    cfg!(unix) && matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    let plain = file.metadata().is_ok_and(|found| found.is_file());
+    cfg!(unix) && plain && matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// What a sensor's topics hold.

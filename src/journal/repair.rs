@@ -46,16 +46,17 @@ pub struct Loss {
 /// put in its place at the end, on the disk: there is the old file or the new one, never a part.
 ///
 /// # Errors
-/// Where the log cannot be read or is no MCAP file, the new one cannot be written, or the log would be repaired in place while
-/// it is written, for its writer would go on with the old one.
+/// Where the log cannot be read or is no MCAP file, or the new one cannot be written, as in the place of a file that somebody
+/// writes or reads as a log, who would go on with the old one.
 pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
     let old = File::open(log).map_err(|source| JournalError::Read {
         path: log.to_owned(),
         source,
     })?;
-    if log == out && super::is_in_use(&old) {
+    let replaced = File::open(out).ok(); // locked until the new one is in its place
+    if replaced.as_ref().is_some_and(super::is_in_use) {
         return Err(JournalError::InUse {
-            path: log.to_owned(),
+            path: out.to_owned(),
         });
     }
     let part = beside(out);

@@ -224,7 +224,7 @@ impl Worker {
             .ok()
             .map(|renderer| track.tracker.checkpoint(&renderer));
         if let Some(checkpoint) = checkpoint.flatten() {
-            vault.keep(&track.sensor.id, checkpoint);
+            vault.keep(&track.sensor.id, checkpoint, false);
             track.kept = now;
         }
     }
@@ -335,7 +335,7 @@ impl Rendering {
             return; // it is given up
         };
         if let Some(checkpoint) = track.tracker.checkpoint(&renderer) {
-            vault.keep(&track.sensor.id, checkpoint);
+            vault.keep(&track.sensor.id, checkpoint, true);
         }
     }
 }

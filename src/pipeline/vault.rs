@@ -2,16 +2,17 @@
 
 use crate::recover::{Checkpoint, CheckpointError};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often a track that goes on is kept, ns.
 pub(super) const EVERY_NS: u64 = 1_000_000_000;
-/// Checkpoints, each of another sensor, that may wait to be written.
+/// Checkpoints, each of another sensor, that may wait to be written while the sensors go on, and in all.
 const WAITING: usize = 64;
+const MOST_WAITING: usize = 256;
 /// The longest that the end waits for those that are still to be written.
 const FLUSH: Duration = Duration::from_secs(10);
 /// The most checkpoints that are looked at when a pipeline starts.
@@ -36,8 +37,8 @@ pub struct Vault {
     writer: Option<(Sender<()>, Receiver<()>)>,
 }
 
-/// Checkpoints to be written, by the name of their file: of each sensor the newest.
-type Waiting = Mutex<BTreeMap<String, Checkpoint>>;
+/// Checkpoints to be written and the names of their files, the longest unwritten first: of each sensor the newest.
+type Waiting = Mutex<VecDeque<(String, Checkpoint)>>;
 
 impl Vault {
     /// Over a folder, which is made where it is not there.
@@ -57,7 +58,8 @@ impl Vault {
         let write = move || {
             let _ended: Sender<()> = ended;
             while told.recv().is_ok() {
-                while let Some((name, checkpoint)) = next(&own) {
+                let next = || lock(&own).pop_front();
+                while let Some((name, checkpoint)) = next() {
                     if let Err(error) = save(&to.join(&name), &checkpoint) {
                         tracing::warn!(name, %error, "checkpoint not written");
                     }
@@ -89,16 +91,17 @@ impl Vault {
         read.ok()
     }
 
-    /// Keeps a checkpoint, instead of one of the same sensor that is not written yet; where the disk is so slow that too many wait,
-    /// it is given up.
-    pub(super) fn keep(&self, sensor_id: &str, checkpoint: Checkpoint) {
+    /// Keeps a checkpoint, instead of one of the same sensor that is not written yet; where the disk is so slow that too many
+    /// wait, it is given up. More may wait of sensors that have ended, whose `last` one this is.
+    pub(super) fn keep(&self, sensor_id: &str, checkpoint: Checkpoint, last: bool) {
         let name = name_of(sensor_id);
+        let most = if last { MOST_WAITING } else { WAITING };
         let mut waiting = lock(&self.waiting);
-        if waiting.len() >= WAITING && !waiting.contains_key(&name) {
-            tracing::warn!(name, "checkpoint given up: too many wait for the disk");
-            return;
+        match waiting.iter().position(|(other, _)| *other == name) {
+            Some(at) => waiting[at].1 = checkpoint,
+            None if waiting.len() < most => waiting.push_back((name, checkpoint)),
+            None => tracing::warn!(name, "checkpoint given up: too many wait for the disk"),
         }
-        waiting.insert(name, checkpoint);
         drop(waiting);
         if let Some((more, _)) = &self.writer {
             let _ = more.try_send(()); // where it is told already, it looks at all
@@ -106,11 +109,7 @@ impl Vault {
     }
 }
 
-fn next(waiting: &Waiting) -> Option<(String, Checkpoint)> {
-    lock(waiting).pop_first()
-}
-
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, BTreeMap<String, Checkpoint>> {
+fn lock(waiting: &Waiting) -> MutexGuard<'_, VecDeque<(String, Checkpoint)>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
