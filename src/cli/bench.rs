@@ -63,7 +63,7 @@ impl Bench {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        run::writable([("--html", self.html.as_ref())])?;
+        run::check_files([("--html", self.html.as_ref())])?;
         anyhow::ensure!(self.frames > 0, "expected --frames of at least 1, got 0");
         let before = self.compare.as_deref().map(read).transpose()?;
         let prior = self.prior.load()?;

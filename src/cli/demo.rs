@@ -49,7 +49,7 @@ impl Demo {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        run::writable([("--out", Some(&self.out)), ("--sheet", Some(&self.sheet))])?;
+        run::check_files([("--out", Some(&self.out)), ("--sheet", Some(&self.sheet))])?;
         let prior = self.prior.load()?;
         let (pipeline, tally) = run::start(&prior, &config, Some(&self.out))?;
         let stop = run::stop_on_signal();

@@ -1,5 +1,6 @@
 //! `relucent info`: what a prior is, where it comes from, and what it cannot say; or what a log holds.
 
+use super::prior::named;
 use super::{info_log, recorded, table};
 use relucent::eval::{self, Representation};
 use relucent::prior::{Prior, PriorError};
@@ -61,15 +62,15 @@ impl Info {
 
 /// Why a file that is no log is no prior either.
 fn unknown(path: &Path, error: PriorError) -> anyhow::Error {
-    let path = path.display();
     match error {
         PriorError::Container { found } => anyhow::anyhow!(
-            "expected a log (MCAP) or a prior (safetensors), found neither in {path}: {found}"
+            "expected a log (MCAP) or a prior (safetensors), found neither in {}: {found}",
+            path.display()
         ),
         PriorError::Read { source, .. } => {
-            anyhow::Error::new(source).context(format!("cannot read {path}"))
+            anyhow::Error::new(source).context(format!("cannot read {}", path.display()))
         }
-        other => anyhow::Error::new(other).context(format!("prior {path}")),
+        other => named(path, other),
     }
 }
 

@@ -1,8 +1,15 @@
 //! Which prior a command works with.
 
-use anyhow::Context;
-use relucent::prior::Prior;
-use std::path::PathBuf;
+use relucent::prior::{Prior, PriorError};
+use std::path::{Path, PathBuf};
+
+/// An error that says which file it is about, once.
+pub(crate) fn named(path: &Path, error: PriorError) -> anyhow::Error {
+    match error {
+        error @ PriorError::Read { .. } => error.into(),
+        error => anyhow::Error::new(error).context(format!("prior {}", path.display())),
+    }
+}
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PriorArgument {
@@ -20,7 +27,7 @@ impl PriorArgument {
 
     pub(crate) fn load(&self) -> anyhow::Result<Prior> {
         match &self.prior {
-            Some(path) => Prior::load(path).with_context(|| format!("prior {}", path.display())),
+            Some(path) => Prior::load(path).map_err(|error| named(path, error)),
             None => Ok(Prior::embedded()?),
         }
     }

@@ -64,7 +64,7 @@ impl Replay {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
-        run::writable([
+        run::check_files([
             ("the log", Some(&self.log)),
             ("--out", self.out.as_ref()),
             ("--sheet", self.sheet.as_ref()),

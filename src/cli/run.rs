@@ -33,8 +33,8 @@ pub(crate) fn outlets(config: &Config, log: Option<&Path>) -> anyhow::Result<(Ta
     Ok((tally, outlets))
 }
 
-/// Checks, before anything is done, that files can be made where they are to go, each under its option's name.
-pub(crate) fn writable<'a>(
+/// Checks, before anything is done, that files, each under its option's name, are in folders that are there, and no two are one.
+pub(crate) fn check_files<'a>(
     files: impl IntoIterator<Item = (&'static str, Option<&'a PathBuf>)>,
 ) -> anyhow::Result<()> {
     let mut known: Vec<(&str, &Path)> = vec![];

@@ -49,7 +49,7 @@ struct HeaderVersion {
 #[derive(Debug, thiserror::Error)]
 pub enum PriorError {
     /// cannot be read
-    #[error("cannot be read")]
+    #[error("cannot read prior {path}", path = path.display())]
     Read {
         /// the file
         path: PathBuf,

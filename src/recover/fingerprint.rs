@@ -1,9 +1,16 @@
-//! Tells models apart.
+//! Tells models apart, and frames.
 
 use super::model::Model;
 use super::unroll::Network;
 
-/// FNV-1a over what a model's images are made from: its layers, the scales of its images, its means and
+/// FNV-1a over values, bit for bit.
+pub(super) fn of_values<'a>(values: impl Iterator<Item = &'a f32>) -> u64 {
+    values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Of what a model's images are made from: its layers, the scales of its images, its means and
 /// variances, the weights that refine them.
 pub(super) fn fingerprint(model: &Model) -> u64 {
     let layers = model.decoder.layers.iter();
@@ -15,9 +22,7 @@ pub(super) fn fingerprint(model: &Model) -> u64 {
         .chain(means)
         .chain(&model.rest.variance)
         .chain(model.network.iter().flat_map(Network::weights));
-    values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
-        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
-    })
+    of_values(values)
 }
 
 #[cfg(test)]

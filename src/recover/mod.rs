@@ -52,6 +52,8 @@ pub use model::{ErrorModel, Model};
 pub use reference::{FirstOrder, Solver};
 pub use render::Renderer;
 pub use report::{Estimate, Report, Settings, Signs, Source, StartKind, Timing};
+#[cfg(feature = "serve")]
+pub(crate) use rest::MOST_TOGETHER;
 pub use solve::{Limits, StopReason};
 pub use track::Tracker;
 #[cfg(feature = "train")]

@@ -9,7 +9,7 @@ use super::linear::left_over;
 use super::method::{Method, Refine};
 use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
-use super::track::{TELLS_TIME_S, without};
+use super::track::{USUAL_INTERVAL_S, apart_s, without};
 use super::variation::{State, Terms};
 use crate::frame::Measurement;
 use crate::pool::Buffer;
@@ -20,9 +20,8 @@ use std::sync::Arc;
 
 /// Energy that x₀ may leave of the readings over what ψ puts on them; where it leaves more, the prior knows no such scene.
 const USUAL_SURPRISE: f32 = 0.3;
-/// Time between frames, s, that [`Refine::last_proximity`] is of, and the least that counts: the longer ago a frame was, the
-/// less it says, as the variance of a random walk grows.
-const USUAL_INTERVAL_S: f32 = 1.0 / 30.0;
+/// Least time between frames, s, that counts in [`Refine::last_proximity`], which is of [`USUAL_INTERVAL_S`]: the longer ago a
+/// frame was, the less it says, as the variance of a random walk grows.
 const LEAST_INTERVAL_S: f32 = 1.0 / 120.0;
 /// Least variance over ψ that an image's errors are taken to have.
 const LEAST_SURPRISE: f32 = 0.01;
@@ -307,11 +306,9 @@ impl Renderer {
         let mut pull = believed(&left, proximity * usual.min(1.0), &first.precision);
         if let Some(last) = last.filter(|_| last_proximity > 0.0) {
             let left = self.left(last, y, measurement);
-            let elapsed_s = match 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32 {
-                told if f64::from(told) < TELLS_TIME_S => USUAL_INTERVAL_S,
-                told => told.max(LEAST_INTERVAL_S),
-            };
-            let known = USUAL_INTERVAL_S / elapsed_s;
+            let told_s = 1e-9 * measurement.stamp_ns.abs_diff(self.stamp_ns) as f32;
+            let elapsed_s = (apart_s(told_s.into()) as f32).max(LEAST_INTERVAL_S);
+            let known = USUAL_INTERVAL_S as f32 / elapsed_s;
             let weight = known * last_proximity / self.surprise(&left, measurement);
             let other = believed(&left, weight, &self.certainty);
             draw(&mut first.x, &mut pull, last, &other);

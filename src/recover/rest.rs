@@ -6,7 +6,7 @@ use crate::simd::kernel;
 use faer::Mat;
 
 /// Largest pattern set whose readings are whitened together; beyond it each reading is taken by itself.
-const MOST_TOGETHER: usize = 2048;
+pub(crate) const MOST_TOGETHER: usize = 2048;
 
 /// Covariance C = D^½ (K_rows ⊗ K_columns) D^½ in each channel, D = diag ψ, K_ij = ρ^|i−j|; none between channels.
 #[derive(Clone, Debug)]

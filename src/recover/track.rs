@@ -5,6 +5,7 @@ use super::brightness::{Brightness, brightness};
 use super::checkpoint::{Checkpoint, CheckpointError, Header};
 use super::deadline::{Deadline, Reserve};
 use super::error::{MeasurementError, TrackerError, check};
+use super::fingerprint::of_values;
 use super::finish::{Finisher, Workspace};
 use super::fuse::System;
 use super::health::untrusted;
@@ -22,7 +23,6 @@ use crate::frame::{Measurement, RangeImage};
 use crate::pool::Buffer;
 use crate::prior::{Activations, Prior};
 use crate::sensing::{Operator, SensorDescription};
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 mod judge;
@@ -31,9 +31,9 @@ mod unsigned;
 /// Least noise of a reading, over the variance that the representation error puts on it.
 const LEAST_NOISE: f32 = 0.003;
 /// Stamps nearer than this, s, tell no time, as those of a sensor without a clock.
-pub(super) const TELLS_TIME_S: f64 = 1e-3;
-/// Time that frames are then taken to be apart, s.
-const USUAL_INTERVAL_S: f64 = 1.0 / 30.0;
+const TELLS_TIME_S: f64 = 1e-3;
+/// Time that frames are then taken to be apart, s, and that settings were chosen at.
+pub(super) const USUAL_INTERVAL_S: f64 = 1.0 / 30.0;
 /// Frames of which one says how fast the state changes.
 const LESSON_EVERY: u64 = 4;
 
@@ -73,10 +73,7 @@ impl Last {
 
     /// Time since then, s.
     fn elapsed_s(&self, measurement: &Measurement) -> f64 {
-        match measurement.stamp_ns.abs_diff(self.stamp_ns) as f64 * 1e-9 {
-            told if told < TELLS_TIME_S => USUAL_INTERVAL_S,
-            told => told,
-        }
+        apart_s(measurement.stamp_ns.abs_diff(self.stamp_ns) as f64 * 1e-9)
     }
 }
 
@@ -237,7 +234,7 @@ impl<C: Clock> Tracker<C> {
     pub fn estimate(&mut self, measurement: &Measurement) -> Result<Estimate, MeasurementError> {
         check(&self.description, measurement)?;
         let arrived = self.clock.now_ns();
-        let readings = fingerprint(&measurement.y);
+        let readings = of_values(measurement.y.iter());
         let signed = self.signed(measurement)?;
         let started = self.clock.now_ns();
         let signs_ns = started - arrived;
@@ -547,11 +544,13 @@ impl<C: Clock> Tracker<C> {
     }
 }
 
-/// Tells readings from others.
-fn fingerprint(y: &[f32]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    y.iter().for_each(|y| hasher.write_u32(y.to_bits()));
-    hasher.finish()
+/// Time between two frames, s, of what their stamps tell.
+pub(super) fn apart_s(told: f64) -> f64 {
+    if told < TELLS_TIME_S {
+        USUAL_INTERVAL_S
+    } else {
+        told
+    }
 }
 
 /// The time constants that a track starts with.

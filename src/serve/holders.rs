@@ -2,6 +2,7 @@
 
 use super::limits::Limits;
 use crate::pipeline::Sensor;
+use crate::recover::MOST_TOGETHER;
 use crate::wire::v1;
 use prost::Message;
 use std::collections::HashMap;
@@ -28,8 +29,6 @@ struct Size {
     pixels: usize,
 }
 
-/// Readings of a set that are whitened together at most.
-const MOST_TOGETHER: usize = 2048;
 /// Products of two readings that take as much as a pixel.
 const AS_A_PIXEL: usize = 320;
 

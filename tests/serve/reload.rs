@@ -48,7 +48,7 @@ fn a_new_file_is_gone_on_with_and_a_bad_one_is_not() {
                 }
                 6 => {
                     std::fs::remove_file(&path).unwrap();
-                    hang_up(&server, "cannot be read").await;
+                    hang_up(&server, "cannot read prior").await;
                 }
                 _ => {}
             }
