@@ -1,5 +1,6 @@
 //! Floor 2: from the measurement of a frame, and what is known from the frames before, to a frame.
 
+mod aligned;
 mod belief;
 mod brightness;
 mod checkpoint;

@@ -4,6 +4,7 @@
 //! own: a convolution is the same sum of shifted planes everywhere, and is taken along the whole plane, border included,
 //! which is zeroed again after it.
 
+use super::aligned::Aligned;
 use crate::pool::Buffer;
 use crate::prior::Matrix;
 use pulp::{Arch, Simd, WithSimd};
@@ -18,8 +19,9 @@ pub(super) use winograd::Tiles;
 /// Features that are summed at once, each over so many registers: with values and a weight, all of sixteen.
 const TOGETHER: usize = 4;
 const REGISTERS: usize = 3;
-/// Values of the widest such run, of registers of sixteen.
-const WIDEST: usize = REGISTERS * 16;
+/// Values of the widest register, and of the widest such run.
+const REGISTER: usize = 16;
+const WIDEST: usize = REGISTERS * REGISTER;
 
 /// Size of planes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,14 +36,21 @@ impl Grid {
         self.cols + 2
     }
 
-    /// Values of all rows, border included.
-    fn wanted(self) -> usize {
-        self.rows * self.stride()
+    /// Where the register of the first value begins.
+    fn begin(self) -> usize {
+        self.row(0) / REGISTER * REGISTER
     }
 
-    /// Length of a plane, with what the last run reads beyond it.
+    /// Values from there to the last one, border included.
+    fn wanted(self) -> usize {
+        self.row(self.rows - 1) + self.cols - self.begin()
+    }
+
+    /// Length of a plane, with what the last run, or register of a shifted plane, reads beyond it: whole registers.
     pub(super) fn len(self) -> usize {
-        self.wanted().next_multiple_of(WIDEST) + 2 * self.stride() + 2
+        let read = self.begin() + self.wanted().next_multiple_of(WIDEST);
+        let shifted = (self.rows + 2) * self.stride() + REGISTER - 1;
+        read.max(shifted).next_multiple_of(REGISTER)
     }
 
     /// Where the first value of a row stands.
@@ -50,8 +59,8 @@ impl Grid {
     }
 
     /// Zeroed planes of so many features, and of those that make the last group full.
-    pub(super) fn planes(self, features: usize) -> Vec<f32> {
-        vec![0.0; features.next_multiple_of(TOGETHER) * self.len()]
+    pub(super) fn planes(self, features: usize) -> Aligned {
+        Aligned::zeros(features.next_multiple_of(TOGETHER) * self.len())
     }
 
     /// Zeroes what surrounds a plane's values.
@@ -62,6 +71,15 @@ impl Grid {
         }
         plane[self.row(self.rows - 1) + self.cols..].fill(0.0);
     }
+}
+
+/// What becomes of sums.
+#[derive(Clone, Copy)]
+pub(super) struct Then<'a> {
+    /// what is added, as [`Convolution::grouped`] makes it
+    pub(super) bias: &'a [f32],
+    /// whether sums below 0 are 0
+    pub(super) relu: bool,
 }
 
 /// A layer of a convolutional network: each feature a sum over features before and pixels around.
@@ -120,35 +138,32 @@ impl Convolution {
         }
     }
 
-    /// A bias as [`Convolution::apply`] takes it: with zeros that make the last group full.
+    /// A bias as [`Then`] has it: with zeros that make the last group full.
     pub(super) fn grouped(&self, mut bias: Buffer<f32>) -> Buffer<f32> {
         bias.resize(self.outputs().next_multiple_of(TOGETHER), 0.0);
         bias
     }
 
-    /// W * x + b of planes, and 0 where that is less if `relu`; b as [`Convolution::grouped`] makes it. `input` and `output` may
-    /// hold more planes than there are features; what surrounds values must be 0 in both. Rows and columns must be even.
+    /// W * x + b of planes. `input` and `output` may hold more planes than there are features; what surrounds values must be 0
+    /// in both. Rows and columns must be even.
     pub(super) fn apply(
         &self,
         grid: Grid,
         input: &[f32],
-        bias: &[f32],
-        relu: bool,
+        then: Then<'_>,
         output: &mut [f32],
         tiles: &mut Tiles,
     ) {
         match self {
-            Self::Windows(filter) => filter.apply(grid, input, bias, relu, output, tiles),
+            Self::Windows(filter) => filter.apply(grid, input, then, output, tiles),
             Self::Pixels(weights) => {
-                let centre = grid.stride() + 1;
                 Arch::new().dispatch(Sums {
                     input: &input[..weights.inputs * grid.len()],
                     len: grid.len(),
                     wanted: grid.wanted(),
                     weights: &weights.values,
-                    bias,
-                    offset: centre,
-                    relu,
+                    then,
+                    offset: grid.begin(),
                     output,
                 });
                 let planes = output.chunks_exact_mut(grid.len()).take(weights.outputs);
@@ -168,11 +183,9 @@ struct Sums<'a> {
     wanted: usize,
     /// see [`Convolution`]
     weights: &'a [f32],
-    bias: &'a [f32],
+    then: Then<'a>,
     /// where the first value stands
     offset: usize,
-    /// whether sums below 0 are 0
-    relu: bool,
     output: &'a mut [f32],
 }
 
@@ -186,25 +199,25 @@ impl WithSimd for Sums<'_> {
             len,
             wanted,
             weights,
-            bias,
+            then: Then { bias, relu },
             offset,
-            relu,
             output,
         } = self;
         let width = REGISTERS * S::F32_LANES;
-        let groups = weights
-            .chunks_exact(TOGETHER * (input.len() / len))
-            .zip(bias.chunks_exact(TOGETHER));
-        for ((weights, bias), output) in groups.zip(output.chunks_exact_mut(TOGETHER * len)) {
-            for run in 0..wanted.div_ceil(width) {
-                let at = run * width;
-                let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; TOGETHER];
+        let zero = simd.splat_f32s(0.0);
+        for run in 0..wanted.div_ceil(width) {
+            let at = run * width + offset;
+            let groups = weights
+                .chunks_exact(TOGETHER * (input.len() / len))
+                .zip(bias.chunks_exact(TOGETHER));
+            for ((weights, bias), output) in groups.zip(output.chunks_exact_mut(TOGETHER * len)) {
+                let mut sums = [[zero; REGISTERS]; TOGETHER];
                 for o in 0..TOGETHER {
                     sums[o] = [simd.splat_f32s(bias[o]); REGISTERS];
                 }
                 let inputs = input.chunks_exact(len);
                 for (plane, weights) in inputs.zip(weights.chunks_exact(TOGETHER)) {
-                    let (x, _) = S::as_simd_f32s(&plane[at + offset..at + offset + width]);
+                    let (x, _) = S::as_simd_f32s(&plane[at..at + width]);
                     let x = [x[0], x[1], x[2]];
                     for o in 0..TOGETHER {
                         let weight = simd.splat_f32s(weights[o]);
@@ -213,9 +226,8 @@ impl WithSimd for Sums<'_> {
                         }
                     }
                 }
-                let zero = simd.splat_f32s(0.0);
                 for o in 0..TOGETHER {
-                    let values = &mut output[o * len + at + offset..][..width];
+                    let values = &mut output[o * len + at..][..width];
                     let (values, _) = S::as_mut_simd_f32s(values);
                     for r in 0..REGISTERS {
                         let sum = sums[o][r];
@@ -293,7 +305,7 @@ mod tests {
     pub(super) const GRID: Grid = Grid { rows: 6, cols: 10 };
 
     /// Planes of `features` features that vary from value to value.
-    pub(super) fn planes(features: usize) -> Vec<f32> {
+    pub(super) fn planes(features: usize) -> Aligned {
         let mut planes = GRID.planes(features);
         for (f, plane) in planes
             .chunks_exact_mut(GRID.len())
@@ -330,14 +342,12 @@ mod tests {
             let mut output = planes(outputs); // of a layer before
             let layer = Convolution::new(&weights, side);
             let grouped = layer.grouped(bias.clone());
-            layer.apply(
-                GRID,
-                &input,
-                &grouped,
+            let then = Then {
+                bias: &grouped,
                 relu,
-                &mut output,
-                &mut Tiles::default(),
-            );
+            };
+            let tiles = &mut Tiles::default();
+            layer.apply(GRID, &input, then, &mut output, tiles);
             let reach = side as isize / 2;
             for (o, bias) in bias.iter().enumerate() {
                 for row in 0..GRID.rows as isize {

@@ -2,7 +2,8 @@
 //! network (Gregor & LeCun 2010; Adler & Öktem 2018). It draws what is likely: what its image leaves of
 //! the readings may be many times their noise.
 
-use super::planes::{Convolution, Fine, Grid, Tiles, put_together, take_apart};
+use super::aligned::Aligned;
+use super::planes::{Convolution, Fine, Grid, Then, Tiles, put_together, take_apart};
 use super::track::without_into;
 use crate::pool::Buffer;
 use crate::prior::{Affine, Conditional, Stage, Unrolled};
@@ -54,14 +55,21 @@ impl Layer {
         Self { convolution, bias }
     }
 
+    fn then(&self, relu: bool) -> Then<'_> {
+        Then {
+            bias: &self.bias,
+            relu,
+        }
+    }
+
     fn apply(&self, grid: Grid, input: &[f32], output: &mut [f32], tiles: &mut Tiles) {
         self.convolution
-            .apply(grid, input, &self.bias, false, output, tiles);
+            .apply(grid, input, self.then(false), output, tiles);
     }
 
     fn relu(&self, grid: Grid, input: &[f32], output: &mut [f32], tiles: &mut Tiles) {
         self.convolution
-            .apply(grid, input, &self.bias, true, output, tiles);
+            .apply(grid, input, self.then(true), output, tiles);
     }
 }
 
@@ -88,9 +96,9 @@ pub(crate) struct Given<'a> {
 pub(super) struct Room {
     back: Back,
     /// planes of image, residual, x₀ and the frame before
-    start: Vec<f32>,
+    start: Aligned,
     /// planes of the features of the stage before
-    features: Vec<f32>,
+    features: Aligned,
     stage: StageRoom,
     tiles: Tiles,
 }
@@ -116,20 +124,20 @@ struct Back {
 #[derive(Clone, Debug, Default)]
 struct StageRoom {
     /// planes of image, residual and the features of the stage before
-    merged: Vec<f32>,
+    merged: Aligned,
     /// planes of fine features, by `merge`
-    entered: Vec<f32>,
+    entered: Aligned,
     /// planes of fine features, by `near`, and what `up` adds
-    near: Vec<f32>,
+    near: Aligned,
     /// planes of fine features, by `near`, taken apart
-    apart: Vec<f32>,
+    apart: Aligned,
     /// planes of coarse features, by `down` and by `far`
-    down: Vec<f32>,
-    far: Vec<f32>,
+    down: Aligned,
+    far: Aligned,
     /// planes of fine features, taken apart, by `up`
-    up: Vec<f32>,
+    up: Aligned,
     /// planes of what is added to the image
-    change: Vec<f32>,
+    change: Aligned,
 }
 
 impl Network {
@@ -205,10 +213,13 @@ impl Network {
             take_apart(part, Fine::Image, self.fine, planes);
         }
         let bias = self.first_bias.at(given.conditions);
-        let bias = self.first.grouped(bias);
+        let then = Then {
+            bias: &self.first.grouped(bias),
+            relu: true,
+        };
         let (features, tiles) = (&mut room.features, &mut room.tiles);
         self.first
-            .apply(self.fine, &room.start, &bias, true, features, tiles);
+            .apply(self.fine, &room.start, then, features, tiles);
     }
 
     /// One stage: a step along the residual, and one of the network.
@@ -228,10 +239,13 @@ impl Network {
         take_apart(&back.residual, Fine::Image, fine, residual);
         own.merged[2 * image..].copy_from_slice(features);
         let bias = stage.merge_bias.at(given.conditions);
-        let bias = stage.merge.grouped(bias);
+        let then = Then {
+            bias: &stage.merge.grouped(bias),
+            relu: true,
+        };
         stage
             .merge
-            .apply(fine, &own.merged, &bias, true, &mut own.entered, tiles);
+            .apply(fine, &own.merged, then, &mut own.entered, tiles);
         stage.near.relu(fine, &own.entered, &mut own.near, tiles);
         take_apart(&own.near, Fine::Planes, coarse, &mut own.apart);
         stage.down.relu(coarse, &own.apart, &mut own.down, tiles);

@@ -84,8 +84,9 @@ impl WithSimd for Products<'_> {
             gradient,
         } = self;
         let len = grid.len();
-        let wanted = grid.wanted().next_multiple_of(S::F32_LANES);
-        let centre = grid.stride() + 1;
+        let centre = grid.row(0);
+        let wanted = grid.row(grid.rows - 1) + grid.cols - centre;
+        let wanted = wanted.next_multiple_of(S::F32_LANES);
         for first in (0..gradient.rows()).step_by(TOGETHER) {
             let error = |o: usize| {
                 let plane = &error[(first + o) * len + centre..][..wanted];
@@ -121,24 +122,22 @@ impl WithSimd for Products<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Tiles;
     use super::super::tests::{GRID, planes};
+    use super::super::{Then, Tiles};
     use super::*;
     use crate::pool::Buffer;
+
+    fn plain(bias: &[f32]) -> Then<'_> {
+        Then { bias, relu: false }
+    }
 
     /// ⟨error, W * input⟩.
     fn overlap(weights: &Matrix, side: usize, input: &[f32], error: &[f32]) -> f64 {
         let layer = Convolution::new(weights, side);
         let mut output = GRID.planes(weights.rows());
         let bias = layer.grouped(Buffer::zeros(weights.rows()));
-        layer.apply(
-            GRID,
-            input,
-            &bias,
-            false,
-            &mut output,
-            &mut Tiles::default(),
-        );
+        let (then, tiles) = (plain(&bias), &mut Tiles::default());
+        layer.apply(GRID, input, then, &mut output, tiles);
         product(&output, error)
     }
 
@@ -158,7 +157,8 @@ mod tests {
             let turned = Convolution::turned(&weights, side);
             let mut back = GRID.planes(inputs);
             let bias = turned.grouped(Buffer::zeros(inputs));
-            turned.apply(GRID, &error, &bias, false, &mut back, &mut Tiles::default());
+            let (then, tiles) = (plain(&bias), &mut Tiles::default());
+            turned.apply(GRID, &error, then, &mut back, tiles);
             let again = product(&back, &input);
             assert!(
                 (made - again).abs() < 1e-3 * made.abs().max(1.0),

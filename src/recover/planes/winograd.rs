@@ -4,8 +4,9 @@
 //! tile, g the weights, and the product summed over the features before. Tiles stand in rows of one more than there are, so
 //! that every shift is one of the whole plane.
 
-use super::{Grid, Sums, TOGETHER, WIDEST};
+use super::{Grid, Sums, TOGETHER, Then, WIDEST};
 use crate::prior::Matrix;
+use crate::recover::aligned::Aligned;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Products of a tile.
@@ -26,13 +27,13 @@ pub(in crate::recover) struct Filter {
 #[derive(Clone, Debug, Default)]
 pub(in crate::recover) struct Tiles {
     /// a plane's values at even and odd rows and columns
-    phases: [Vec<f32>; 4],
+    phases: [Aligned; 4],
     /// Bᵀ d B, by product and feature before
-    input: Vec<f32>,
+    input: Aligned,
     /// sums of products, by product and feature
-    sums: Vec<f32>,
+    sums: Aligned,
     /// values of tiles, by row and column
-    values: [Vec<f32>; 4],
+    values: [Aligned; 4],
 }
 
 impl Filter {
@@ -70,8 +71,7 @@ impl Filter {
         &self,
         grid: Grid,
         input: &[f32],
-        bias: &[f32],
-        relu: bool,
+        then: Then<'_>,
         output: &mut [f32],
         tiles: &mut Tiles,
     ) {
@@ -86,39 +86,52 @@ impl Filter {
             values,
         } = tiles;
         for (i, plane) in input.chunks_exact(grid.len()).take(self.inputs).enumerate() {
-            take_apart(plane, grid, phases);
-            let mut of_plane = products.chunks_exact_mut(len).skip(i).step_by(self.inputs);
+            let beyond = len + stride + 1; // the last shift
+            take_apart(plane, grid, phases.each_mut().map(|p| &mut p[..beyond]));
+            let mut products = products.chunks_exact_mut(apart(self.inputs, len));
+            let own = i * len..(i + 1) * len;
             Arch::new().dispatch(Spread {
-                phases,
+                phases: phases.each_ref().map(|p| &p[..beyond]),
                 stride,
-                products: std::array::from_fn(|_| of_plane.next().unwrap_or_default()),
+                products: [(); PRODUCTS].map(|()| match products.next() {
+                    Some(products) => &mut products[own.clone()],
+                    None => &mut [],
+                }),
             });
         }
         let grouped = self.nothing.len();
         let by_product = self.weights.chunks_exact(grouped * self.inputs);
-        let products = products.chunks_exact(self.inputs * len).zip(by_product);
-        for ((input, weights), output) in products.zip(sums.chunks_exact_mut(grouped * len)) {
+        let products = products
+            .chunks_exact(apart(self.inputs, len))
+            .zip(by_product);
+        for ((input, weights), output) in products.zip(sums.chunks_exact_mut(apart(grouped, len))) {
             Arch::new().dispatch(Sums {
-                input,
+                input: &input[..self.inputs * len],
                 len,
                 wanted,
                 weights,
-                bias: &self.nothing,
+                then: Then {
+                    bias: &self.nothing,
+                    relu: false,
+                },
                 offset: 0,
-                relu: false,
                 output,
             });
         }
         let planes = output.chunks_exact_mut(grid.len()).take(self.outputs);
-        for (o, (plane, bias)) in planes.zip(bias).enumerate() {
-            let mut of_plane = sums.chunks_exact(len).skip(o).step_by(grouped);
+        for (o, (plane, bias)) in planes.zip(then.bias).enumerate() {
+            let mut sums = sums.chunks_exact(apart(grouped, len));
+            let own = o * len..(o + 1) * len;
             Arch::new().dispatch(Gather {
-                sums: std::array::from_fn(|_| of_plane.next().unwrap_or_default()),
+                sums: [(); PRODUCTS].map(|()| match sums.next() {
+                    Some(sums) => &sums[own.clone()],
+                    None => &[],
+                }),
                 bias: *bias,
-                relu,
-                values,
+                relu: then.relu,
+                values: values.each_mut().map(|v| &mut v[..len]),
             });
-            put_together(values, grid, plane);
+            put_together(values.each_ref().map(|v| &v[..len]), grid, plane);
         }
     }
 }
@@ -127,19 +140,21 @@ impl Tiles {
     /// Makes room.
     fn enter(&mut self, len: usize, stride: usize, filter: &Filter) {
         let beyond = len + stride + 1; // the last shift
-        self.phases
-            .iter_mut()
-            .for_each(|phase| phase.resize(beyond, 0.0));
-        self.values
-            .iter_mut()
-            .for_each(|value| value.resize(len, 0.0));
-        let at_least = |room: &mut Vec<f32>, features: usize| {
-            let wanted = PRODUCTS * features * len;
-            room.resize(wanted.max(room.len()), 0.0);
-        };
-        at_least(&mut self.input, filter.inputs);
-        at_least(&mut self.sums, filter.nothing.len());
+        let phases = self.phases.iter_mut();
+        phases.for_each(|phase| phase.at_least(beyond));
+        let values = self.values.iter_mut();
+        values.for_each(|values| values.at_least(len));
+        let inputs = apart(filter.inputs, len);
+        self.input.at_least(PRODUCTS * inputs);
+        self.sums
+            .at_least(PRODUCTS * apart(filter.nothing.len(), len));
     }
+}
+
+/// How far products of so many features stand apart: not by a multiple of what near caches go round in, or all of a tile's would
+/// have the same few places there.
+fn apart(features: usize, len: usize) -> usize {
+    features * len + WIDEST
 }
 
 /// G g Gᵀ.
@@ -154,7 +169,7 @@ fn transform(g: &[f32]) -> [f32; PRODUCTS] {
 }
 
 /// A plane's values, border included, at even and odd rows and columns.
-fn take_apart(plane: &[f32], grid: Grid, phases: &mut [Vec<f32>; 4]) {
+fn take_apart(plane: &[f32], grid: Grid, phases: [&mut [f32]; 4]) {
     let (stride, to) = (grid.stride(), grid.stride() / 2);
     let [a, b, c, d] = phases;
     for (row, lines) in plane
@@ -176,7 +191,7 @@ fn take_apart(plane: &[f32], grid: Grid, phases: &mut [Vec<f32>; 4]) {
 
 /// Bᵀ d B of all tiles.
 struct Spread<'a> {
-    phases: &'a [Vec<f32>; 4],
+    phases: [&'a [f32]; 4],
     stride: usize,
     products: [&'a mut [f32]; PRODUCTS],
 }
@@ -251,7 +266,7 @@ struct Gather<'a> {
     sums: [&'a [f32]; PRODUCTS],
     bias: f32,
     relu: bool,
-    values: &'a mut [Vec<f32>; 4],
+    values: [&'a mut [f32]; 4],
 }
 
 impl WithSimd for Gather<'_> {
@@ -294,7 +309,7 @@ impl WithSimd for Gather<'_> {
 }
 
 /// Puts values of tiles into a plane.
-fn put_together(values: &[Vec<f32>; 4], grid: Grid, plane: &mut [f32]) {
+fn put_together(values: [&[f32]; 4], grid: Grid, plane: &mut [f32]) {
     let (cols, stride) = (grid.cols / 2, grid.cols / 2 + 1);
     for row in 0..grid.rows {
         let [even, odd] = [0, 1].map(|col| &values[row % 2 * 2 + col][row / 2 * stride..][..cols]);

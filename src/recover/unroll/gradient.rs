@@ -1,7 +1,8 @@
 //! What a loss of the images that a network makes says of its weights, by going back through its layers.
 
+use super::super::aligned::Aligned;
 use super::super::planes::gradient::{add_bias, add_weights};
-use super::super::planes::{Convolution, Fine, Grid, Tiles, put_together, take_apart};
+use super::super::planes::{Convolution, Fine, Grid, Then, Tiles, put_together, take_apart};
 use super::{Back, Given, Network, Room, StageRoom};
 use crate::pool::Buffer;
 use crate::prior::{Affine, Conditional, Stage, Unrolled};
@@ -41,7 +42,7 @@ pub(crate) struct Tape {
 struct Made {
     layers: StageRoom,
     /// planes of the features that the next stage knows
-    features: Vec<f32>,
+    features: Aligned,
     /// the image, (J·n)
     x: Vec<f32>,
 }
@@ -49,15 +50,15 @@ struct Made {
 /// Gradients of what layers made, as its planes stand.
 #[derive(Default)]
 struct Errors {
-    change: Vec<f32>,
-    features: Vec<f32>,
-    near: Vec<f32>,
+    change: Aligned,
+    features: Aligned,
+    near: Aligned,
     /// by `up`, and what `down` adds
-    apart: [Vec<f32>; 2],
-    far: Vec<f32>,
-    down: Vec<f32>,
-    entered: Vec<f32>,
-    merged: Vec<f32>,
+    apart: [Aligned; 2],
+    far: Aligned,
+    down: Aligned,
+    entered: Aligned,
+    merged: Aligned,
     /// of the residual, (J·n)
     residual: Vec<f32>,
     tiles: Tiles,
@@ -335,7 +336,11 @@ fn learn(grid: Grid, input: &[f32], error: &[f32], side: usize, gradient: &mut A
 /// Takes the gradient of what a layer makes back to that of what it is made of.
 fn back(turned: &Convolution, grid: Grid, error: &[f32], input: &mut [f32], tiles: &mut Tiles) {
     let bias = turned.grouped(Buffer::default());
-    turned.apply(grid, error, &bias, false, input, tiles);
+    let then = Then {
+        bias: &bias,
+        relu: false,
+    };
+    turned.apply(grid, error, then, input, tiles);
 }
 
 kernel! {
