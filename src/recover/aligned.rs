@@ -23,6 +23,13 @@ impl Aligned {
         Self { values, first }
     }
 
+    /// Makes it `len` values, which may be any.
+    pub(super) fn fit(&mut self, len: usize) {
+        if self.len() != len {
+            *self = Self::zeros(len);
+        }
+    }
+
     /// Makes room for `len` values, which may be any.
     pub(super) fn at_least(&mut self, len: usize) {
         if self.len() < len {

@@ -7,6 +7,7 @@
 use crate::pool::Buffer;
 use crate::sensing::Operator;
 use crate::simd::{add_scaled, dot, kernel};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Pixels from a window's centre to its sides: 3, 5 and 7 pixels across.
 const REACHES: [usize; 3] = [1, 2, 3];
@@ -80,39 +81,55 @@ kernel! {
     }
 }
 
-kernel! {
-    /// Of sums along lines, with margins of zeros above and below, the squares of the sums over the windows about each pixel,
-    /// over the windows' areas, (n); `shares` are one over the windows' width at each column, (cols).
-    fn square_windows<'a>(along: &'a [f32], reach: usize, shares: &'a [f32], out: &'a mut [f32]) {
-        match reach {
-            1 => square_lines::<3>(along, shares, out),
-            2 => square_lines::<5>(along, shares, out),
-            _ => square_lines::<7>(along, shares, out),
-        }
+/// Of sums along lines, with margins of zeros above and below, the squares of the sums over the windows about each pixel, over the
+/// windows' areas, (n); `shares` are one over the windows' width at each column, (cols).
+fn square_windows(along: &[f32], reach: usize, shares: &[f32], out: &mut [f32]) {
+    let arch = Arch::new();
+    match reach {
+        1 => arch.dispatch(Squares::<3> { along, shares, out }),
+        2 => arch.dispatch(Squares::<5> { along, shares, out }),
+        _ => arch.dispatch(Squares::<7> { along, shares, out }),
     }
 }
 
-/// The same of windows of so many lines.
-#[inline(always)]
-fn square_lines<const LINES: usize>(along: &[f32], shares: &[f32], out: &mut [f32]) {
-    let (cols, reach) = (shares.len(), LINES / 2);
-    let rows = out.len() / cols;
-    for (row, out) in out.chunks_exact_mut(cols).enumerate() {
-        let first = row + MARGIN - reach;
-        let mut lines = [&along[..cols]; LINES];
-        for (line, values) in lines
-            .iter_mut()
-            .zip(along[first * cols..].chunks_exact(cols))
-        {
-            *line = &values[..cols];
-        }
-        let share_of_row = share(row, reach, rows);
-        for i in 0..cols {
-            let mut sum = 0.0;
-            for line in lines {
-                sum += line[i];
+/// The same of windows of so many lines. In registers by name: loops over so many lines the compiler does not vectorise.
+struct Squares<'a, const LINES: usize> {
+    along: &'a [f32],
+    shares: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl<const LINES: usize> WithSimd for Squares<'_, LINES> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { along, shares, out } = self;
+        let (cols, reach) = (shares.len(), LINES / 2);
+        let rows = out.len() / cols;
+        let (wide_shares, last_shares) = S::as_simd_f32s(shares);
+        for (row, out) in out.chunks_exact_mut(cols).enumerate() {
+            let first = row + MARGIN - reach;
+            let mut lines = along[first * cols..].chunks_exact(cols);
+            let lines: [_; LINES] =
+                std::array::from_fn(|_| S::as_simd_f32s(lines.next().unwrap_or_default()));
+            let share_of_row = share(row, reach, rows);
+            let (wide, last) = S::as_mut_simd_f32s(out);
+            let count = wide.len();
+            let (wide_lines, wide_shares) =
+                (lines.map(|(wide, _)| &wide[..count]), &wide_shares[..count]);
+            for i in 0..count {
+                let mut sum = simd.splat_f32s(0.0);
+                for line in wide_lines {
+                    sum = simd.add_f32s(sum, line[i]);
+                }
+                let share = simd.mul_f32s(simd.splat_f32s(share_of_row), wide_shares[i]);
+                wide[i] = simd.mul_f32s(simd.mul_f32s(sum, sum), share);
             }
-            out[i] = sum * sum * (share_of_row * shares[i]);
+            for (i, (out, share)) in last.iter_mut().zip(last_shares).enumerate() {
+                let sum: f32 = lines.iter().map(|(_, line)| line[i]).sum();
+                *out = sum * sum * (share_of_row * share);
+            }
         }
     }
 }

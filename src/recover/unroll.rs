@@ -114,10 +114,10 @@ impl Room {
 #[derive(Clone, Debug, Default)]
 struct Back {
     /// AᵀA of what the image misses, (J·n)
-    residual: Vec<f32>,
+    residual: Aligned,
     /// what it leaves of the readings, (J·m)
     left: Vec<f32>,
-    scratch: Vec<f32>,
+    scratch: Aligned,
 }
 
 /// What the layers of a stage make.
@@ -269,8 +269,8 @@ impl Network {
         let (channels, features) = (given.channels(), self.features);
         let back = &mut room.back;
         back.left.resize(channels * m, 0.0);
-        back.scratch.resize(given.operator.scratch(), 0.0);
-        back.residual.resize(channels * n, 0.0);
+        back.scratch.fit(given.operator.scratch());
+        back.residual.fit(channels * n);
         if room.start.is_empty() {
             room.start = self.fine.planes(16 * channels);
             room.features = self.fine.planes(features);

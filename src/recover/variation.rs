@@ -2,12 +2,13 @@
 //! Chambolle & Pock 2011 (algorithm 1), both operators dualised and every step over-relaxed (Condat 2013, algorithm 3.1):
 //! no inner loop, and any state is a start.
 
+use super::aligned::Aligned;
 use super::differences::{climb, step_image, weigh};
 use super::grid::Grid;
 use super::method::Refine;
 use crate::pool::Buffer;
 use crate::sensing::Operator;
-use crate::simd::add_columns;
+use crate::simd::{add_columns, kernel};
 use std::slice::from_mut;
 
 /// Differences that the duals are stepped for, in units of the return that the prior knows.
@@ -57,26 +58,26 @@ struct Room {
     channels: Vec<Channel>,
     /// 1, and 0 in the last column, (cols)
     inner: Vec<f32>,
-    scratch: Vec<f32>,
+    scratch: Aligned,
 }
 
 /// One channel of what a descent works on.
 #[derive(Clone, Debug, Default)]
 struct Channel {
     /// the image, (n + 1)
-    x: Vec<f32>,
+    x: Aligned,
     /// the image ahead, 2x' − x of each step, (n + 1)
-    ahead: Vec<f32>,
+    ahead: Aligned,
     /// gradient of all that is dualised, (n)
-    slope: Vec<f32>,
+    slope: Aligned,
     /// duals of differences along rows and along columns, a row of zeros before each, (cols + n)
-    differences: [Vec<f32>; 2],
+    differences: [Aligned; 2],
     /// step·Γ x₀, (n)
-    pulled: Vec<f32>,
+    pulled: Aligned,
     /// 1/(1 + step·Γ), (n)
-    kept: Vec<f32>,
+    kept: Aligned,
     /// λ of each difference, (n)
-    bound: Vec<f32>,
+    bound: Aligned,
     /// what the readings say, (m)
     y: Vec<f32>,
     /// 1 where a reading counts, else 0, (m)
@@ -132,27 +133,23 @@ impl Channel {
     ) {
         let (m, n) = terms.operator.shape();
         for image in [&mut self.x, &mut self.ahead] {
-            image.clear();
-            image.extend_from_slice(x);
-            image.push(0.0);
+            image.fit(n + 1);
+            image[..n].copy_from_slice(x);
+            image[n] = 0.0;
         }
-        self.slope.resize(n, 0.0);
         for (to, from) in self.differences.iter_mut().zip(differences) {
-            to.clear();
-            to.resize(terms.cols, 0.0);
-            to.extend_from_slice(from);
+            to.fit(terms.cols + n);
+            to[..terms.cols].fill(0.0);
+            to[terms.cols..].copy_from_slice(from);
+        }
+        for values in [&mut self.slope, &mut self.kept, &mut self.pulled] {
+            values.fit(n);
         }
         let pixels = g * n..(g + 1) * n;
-        let pull = &terms.pull[pixels.clone()];
-        self.kept.clear();
-        self.kept
-            .extend(pull.iter().map(|pull| 1.0 / (1.0 + step * pull)));
-        let pulled = terms.near[pixels].iter().zip(pull);
-        self.pulled.clear();
-        self.pulled
-            .extend(pulled.map(|(near, pull)| step * pull * near));
-        self.bound.clear();
-        self.bound.resize(n, terms.variation);
+        let (near, pull) = (&terms.near[pixels.clone()], &terms.pull[pixels]);
+        pulls(near, pull, step, &mut self.kept, &mut self.pulled);
+        self.bound.fit(n);
+        self.bound.fill(terms.variation);
         self.y.clear();
         self.y.extend_from_slice(&terms.y[g * m..(g + 1) * m]);
         self.present.clear();
@@ -262,7 +259,7 @@ impl<'a> Terms<'a> {
         room.inner.clear();
         room.inner.resize(self.cols, 1.0);
         room.inner[self.cols - 1] = 0.0;
-        room.scratch.resize(self.operator.scratch(), 0.0);
+        room.scratch.fit(self.operator.scratch());
         room.channels.resize_with(channels, Channel::default);
         let pixels = |g: usize| g * n..(g + 1) * n;
         for (g, channel) in room.channels.iter_mut().enumerate() {
@@ -290,7 +287,7 @@ impl<'a> Terms<'a> {
             );
         }
         for (g, channel) in room.channels.iter().enumerate() {
-            let image = x[pixels(g)].iter_mut().zip(&channel.x);
+            let image = x[pixels(g)].iter_mut().zip(&*channel.x);
             image.for_each(|(to, x)| *to = x.max(0.0)); // relaxed steps end beyond
             for (to, from) in [&mut *across, &mut *down]
                 .into_iter()
@@ -325,6 +322,16 @@ impl<'a> Terms<'a> {
                 channel.step(self.operator, inner, scratch, steps);
             }
             climb_readings(channels, shrink);
+        }
+    }
+}
+
+kernel! {
+    /// 1/(1 + τΓ) and τΓ x₀, of pulls Γ to x₀, (n) each.
+    fn pulls<'a>(near: &'a [f32], pull: &'a [f32], step: f32, kept: &'a mut [f32], pulled: &'a mut [f32]) {
+        let pulls = near.iter().zip(pull).zip(kept).zip(pulled);
+        for (((near, pull), kept), pulled) in pulls {
+            (*kept, *pulled) = (1.0 / (1.0 + step * pull), step * pull * near);
         }
     }
 }

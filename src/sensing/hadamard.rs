@@ -2,6 +2,7 @@
 
 use super::{MAX_PIXELS, Operator};
 use crate::simd::kernel;
+use pulp::{Arch, Simd, WithSimd};
 use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -256,50 +257,88 @@ kernel! {
     }
 }
 
-kernel! {
-    /// The unnormalised Walsh–Hadamard transform across groups of values, in place.
-    fn transform<'a>(v: &'a mut [f32]) {
-        let groups = v.as_chunks_mut::<LANES>().0;
-        let mut half = 1;
-        while 8 * half <= groups.len() {
-            for block in groups.chunks_exact_mut(8 * half) {
-                for i in 0..half {
-                    let sums = butterflies(std::array::from_fn(|k| block[i + k * half]));
-                    sums.into_iter().enumerate().for_each(|(k, sum)| block[i + k * half] = sum);
-                }
-            }
+/// The unnormalised Walsh–Hadamard transform across groups of values, in place.
+fn transform(v: &mut [f32]) {
+    Arch::new().dispatch(Transform(v));
+}
+
+struct Transform<'a>(&'a mut [f32]);
+
+impl WithSimd for Transform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let v = S::as_mut_simd_f32s(self.0).0;
+        // of two groups in a register, the level between them
+        let signs: [f32; 2 * LANES] =
+            std::array::from_fn(|lane| if lane < LANES { 1.0 } else { -1.0 });
+        let signs = S::as_simd_f32s(&signs).0;
+        let within = |x: S::f32s| match signs {
+            [signs] => simd.mul_add_f32s(x, *signs, simd.rotate_right_f32s(x, LANES)),
+            _ => x,
+        };
+        let mut half = (LANES / S::F32_LANES).max(1);
+        if 8 * half <= v.len() {
+            three_levels(simd, v, half, within);
+            half *= 8;
+        } else {
+            v.iter_mut().for_each(|x| *x = within(*x));
+        }
+        while 8 * half <= v.len() {
+            three_levels(simd, v, half, |x| x);
             half *= 8;
         }
-        while half < groups.len() {
-            for block in groups.chunks_exact_mut(2 * half) {
-                let (low, high) = block.split_at_mut(half);
-                low.iter_mut().zip(high).for_each(|(a, b)| [*a, *b] = butterfly([*a, *b]));
-            }
+        while 2 * half <= v.len() {
+            level(simd, v, half);
             half *= 2;
         }
     }
 }
 
-/// One level.
+/// One level, of registers `half` apart.
 #[inline(always)]
-fn butterfly([a, b]: [Lanes; 2]) -> [Lanes; 2] {
-    [
-        std::array::from_fn(|l| a[l] + b[l]),
-        std::array::from_fn(|l| a[l] - b[l]),
-    ]
+fn level<S: Simd>(simd: S, v: &mut [S::f32s], half: usize) {
+    for block in v.chunks_exact_mut(2 * half) {
+        let (low, high) = block.split_at_mut(half);
+        for (a, b) in low.iter_mut().zip(high) {
+            (*a, *b) = (simd.add_f32s(*a, *b), simd.sub_f32s(*a, *b));
+        }
+    }
 }
 
-/// Three levels at once.
+/// Three levels at once, the first of registers `half` apart, of what `enter` makes of each.
 #[inline(always)]
-fn butterflies(v: [Lanes; 8]) -> [Lanes; 8] {
-    let [a0, a1, b0, b1, c0, c1, d0, d1] = v;
-    let ([a0, a1], [b0, b1]) = (butterfly([a0, a1]), butterfly([b0, b1]));
-    let ([c0, c1], [d0, d1]) = (butterfly([c0, c1]), butterfly([d0, d1]));
-    let ([a0, b0], [a1, b1]) = (butterfly([a0, b0]), butterfly([a1, b1]));
-    let ([c0, d0], [c1, d1]) = (butterfly([c0, d0]), butterfly([c1, d1]));
-    let ([a0, c0], [a1, c1]) = (butterfly([a0, c0]), butterfly([a1, c1]));
-    let ([b0, d0], [b1, d1]) = (butterfly([b0, d0]), butterfly([b1, d1]));
-    [a0, a1, b0, b1, c0, c1, d0, d1]
+fn three_levels<S: Simd>(
+    simd: S,
+    v: &mut [S::f32s],
+    half: usize,
+    enter: impl Fn(S::f32s) -> S::f32s,
+) {
+    let butterfly = |a, b| (simd.add_f32s(a, b), simd.sub_f32s(a, b));
+    for block in v.chunks_exact_mut(8 * half) {
+        let (lower, upper) = block.split_at_mut(4 * half);
+        let ((a, b), (c, d)) = (lower.split_at_mut(2 * half), upper.split_at_mut(2 * half));
+        let ((a, b), (c, d)) = (
+            (&mut a[..2 * half], &mut b[..2 * half]),
+            (&mut c[..2 * half], &mut d[..2 * half]),
+        );
+        for i in 0..half {
+            let j = i + half;
+            let ((a0, a1), (b0, b1)) = (
+                butterfly(enter(a[i]), enter(a[j])),
+                butterfly(enter(b[i]), enter(b[j])),
+            );
+            let ((c0, c1), (d0, d1)) = (
+                butterfly(enter(c[i]), enter(c[j])),
+                butterfly(enter(d[i]), enter(d[j])),
+            );
+            let ((a0, b0), (a1, b1)) = (butterfly(a0, b0), butterfly(a1, b1));
+            let ((c0, d0), (c1, d1)) = (butterfly(c0, d0), butterfly(c1, d1));
+            ((a[i], c[i]), (a[j], c[j])) = (butterfly(a0, c0), butterfly(a1, c1));
+            ((b[i], d[i]), (b[j], d[j])) = (butterfly(b0, d0), butterfly(b1, d1));
+        }
+    }
 }
 
 /// The first entry that is ≥ `bound` or stood before.

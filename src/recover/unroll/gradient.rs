@@ -265,8 +265,8 @@ impl Given<'_> {
     fn residual_gradient(&self, residual: &[f32], back: &mut Back) {
         let (m, n) = self.operator.shape();
         back.left.resize(self.channels() * m, 0.0);
-        back.scratch.resize(self.operator.scratch(), 0.0);
-        back.residual.resize(self.channels() * n, 0.0);
+        back.scratch.fit(self.operator.scratch());
+        back.residual.fit(self.channels() * n);
         let alone = Given {
             y: &vec![0.0; self.y.len()],
             ..*self
