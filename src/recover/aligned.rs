@@ -23,17 +23,11 @@ impl Aligned {
         Self { values, first }
     }
 
-    /// Makes it `len` values, which may be any.
+    /// Makes it `len` values, which may be any; it keeps the room that it has.
     pub(super) fn fit(&mut self, len: usize) {
-        if self.len() != len {
-            *self = Self::zeros(len);
-        }
-    }
-
-    /// Makes room for `len` values, which may be any.
-    pub(super) fn at_least(&mut self, len: usize) {
-        if self.len() < len {
-            *self = Self::zeros(len);
+        match self.first + len <= self.values.capacity() {
+            true => self.values.resize(self.first + len, 0.0), // which leaves it where it is
+            false => *self = Self::zeros(len),
         }
     }
 }
@@ -60,10 +54,8 @@ impl Clone for Aligned {
     }
 
     fn clone_from(&mut self, from: &Self) {
-        match self.len() == from.len() {
-            true => self.copy_from_slice(from),
-            false => *self = from.clone(),
-        }
+        self.fit(from.len());
+        self.copy_from_slice(from);
     }
 }
 
@@ -76,7 +68,7 @@ mod tests {
         for len in [0, 1, 100, 4096] {
             let mut values = Aligned::zeros(len);
             (0..).zip(&mut *values).for_each(|(i, v)| *v = i as f32);
-            let mut other = Aligned::zeros(7);
+            let mut other = Aligned::zeros(700);
             other.clone_from(&values);
             for values in [&values, &values.clone(), &other] {
                 assert_eq!(values.len(), len);

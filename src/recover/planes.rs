@@ -179,12 +179,12 @@ struct Sums<'a> {
     /// planes, of `len` values each
     input: &'a [f32],
     len: usize,
-    /// values that are wanted of each
+    /// values that are wanted of each, from there on
     wanted: usize,
     /// see [`Convolution`]
     weights: &'a [f32],
     then: Then<'a>,
-    /// where the first value stands
+    /// where the first run begins
     offset: usize,
     output: &'a mut [f32],
 }
@@ -302,7 +302,8 @@ pub(super) fn put_together(from: &[f32], grid: Grid, fine: Fine, to: &mut [f32])
 mod tests {
     use super::*;
 
-    pub(super) const GRID: Grid = Grid { rows: 6, cols: 10 };
+    /// Whose first value does not stand in its first register.
+    pub(super) const GRID: Grid = Grid { rows: 6, cols: 18 };
 
     /// Planes of `features` features that vary from value to value.
     pub(super) fn planes(features: usize) -> Aligned {

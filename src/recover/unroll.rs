@@ -95,6 +95,8 @@ pub(crate) struct Given<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     back: Back,
+    /// of the network that it has room for: channels, fine and coarse features, and a plane's length
+    sizes: [usize; 4],
     /// planes of image, residual, x₀ and the frame before
     start: Aligned,
     /// planes of the features of the stage before
@@ -263,7 +265,7 @@ impl Network {
         step(&self.step.at(given.conditions), &room.back.residual, x);
     }
 
-    /// Makes room, once.
+    /// Makes room, once for each size of network.
     fn enter(&self, given: &Given<'_>, room: &mut Room) {
         let (m, n) = given.operator.shape();
         let (channels, features) = (given.channels(), self.features);
@@ -271,7 +273,9 @@ impl Network {
         back.left.resize(channels * m, 0.0);
         back.scratch.fit(given.operator.scratch());
         back.residual.fit(channels * n);
-        if room.start.is_empty() {
+        let sizes = [channels, features, self.coarse_features, self.fine.len()];
+        if room.sizes != sizes {
+            room.sizes = sizes;
             room.start = self.fine.planes(16 * channels);
             room.features = self.fine.planes(features);
             room.stage = StageRoom {

@@ -275,7 +275,7 @@ impl WithSimd for Transform<'_> {
             std::array::from_fn(|lane| if lane < LANES { 1.0 } else { -1.0 });
         let signs = S::as_simd_f32s(&signs).0;
         let within = |x: S::f32s| match signs {
-            [signs] => simd.mul_add_f32s(x, *signs, simd.rotate_right_f32s(x, LANES)),
+            [signs] => simd.mul_add_f32s(x, *signs, simd.rotate_right_f32s(x, LANES)), // exact: ±1
             _ => x,
         };
         let mut half = (LANES / S::F32_LANES).max(1);
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn equals_its_definition() {
-        for pixels in [1usize, 2, 6, 16, 33] {
+        for pixels in [1usize, 2, 6, 16, 33, 130, 1000] {
             let padded = pixels.next_power_of_two();
             let op = Hadamard::random(pixels, padded.div_ceil(2), 3).unwrap();
             let v: Vec<f32> = (0..pixels).map(|i| (i as f32 * 0.7).sin()).collect();
@@ -378,6 +378,23 @@ mod tests {
                     .sum();
                 assert!((y[j] - sum / (padded as f32).sqrt()).abs() < 1e-5);
             }
+        }
+    }
+
+    #[test]
+    fn registers_of_any_width_transform_alike() {
+        for len in [8usize, 16, 64, 128, 1024, 4096] {
+            let values: Vec<f32> = (0..len).map(|i| (i as f32 * 0.7).sin()).collect();
+            let by = |transform: &dyn Fn(&mut [f32])| {
+                let mut v = values.clone();
+                transform(&mut v);
+                v
+            };
+            let narrow = by(&|v| Transform(v).with_simd(pulp::Scalar));
+            assert_eq!(by(&|v| Transform(v).with_simd(pulp::Scalar128b)), narrow);
+            assert_eq!(by(&|v| Transform(v).with_simd(pulp::Scalar256b)), narrow);
+            assert_eq!(by(&|v| Transform(v).with_simd(pulp::Scalar512b)), narrow);
+            assert_eq!(by(&transform), narrow);
         }
     }
 

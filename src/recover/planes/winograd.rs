@@ -78,7 +78,8 @@ impl Filter {
         let (rows, cols) = (grid.rows / 2, grid.cols / 2);
         let (wanted, stride) = (rows * (cols + 1), cols + 1);
         let len = wanted.next_multiple_of(WIDEST);
-        tiles.enter(len, stride, self);
+        let beyond = len + stride + 1; // the last shift
+        tiles.enter(len, beyond, self);
         let Tiles {
             phases,
             input: products,
@@ -86,25 +87,25 @@ impl Filter {
             values,
         } = tiles;
         for (i, plane) in input.chunks_exact(grid.len()).take(self.inputs).enumerate() {
-            let beyond = len + stride + 1; // the last shift
-            take_apart(plane, grid, phases.each_mut().map(|p| &mut p[..beyond]));
-            let mut products = products.chunks_exact_mut(apart(self.inputs, len));
+            take_apart(plane, grid, phases.each_mut().map(|phase| &mut **phase));
+            let mut products = products.chunks_exact_mut(spacing(self.inputs, len));
             let own = i * len..(i + 1) * len;
             Arch::new().dispatch(Spread {
-                phases: phases.each_ref().map(|p| &p[..beyond]),
+                phases: phases.each_ref().map(|phase| &**phase),
                 stride,
-                products: [(); PRODUCTS].map(|()| match products.next() {
-                    Some(products) => &mut products[own.clone()],
-                    None => &mut [],
+                products: std::array::from_fn(|_| {
+                    let products = products.next().unwrap_or_default();
+                    &mut products[own.clone()]
                 }),
             });
         }
         let grouped = self.nothing.len();
         let by_product = self.weights.chunks_exact(grouped * self.inputs);
         let products = products
-            .chunks_exact(apart(self.inputs, len))
+            .chunks_exact(spacing(self.inputs, len))
             .zip(by_product);
-        for ((input, weights), output) in products.zip(sums.chunks_exact_mut(apart(grouped, len))) {
+        for ((input, weights), output) in products.zip(sums.chunks_exact_mut(spacing(grouped, len)))
+        {
             Arch::new().dispatch(Sums {
                 input: &input[..self.inputs * len],
                 len,
@@ -120,40 +121,36 @@ impl Filter {
         }
         let planes = output.chunks_exact_mut(grid.len()).take(self.outputs);
         for (o, (plane, bias)) in planes.zip(then.bias).enumerate() {
-            let mut sums = sums.chunks_exact(apart(grouped, len));
+            let mut sums = sums.chunks_exact(spacing(grouped, len));
             let own = o * len..(o + 1) * len;
             Arch::new().dispatch(Gather {
-                sums: [(); PRODUCTS].map(|()| match sums.next() {
-                    Some(sums) => &sums[own.clone()],
-                    None => &[],
-                }),
+                sums: std::array::from_fn(|_| &sums.next().unwrap_or_default()[own.clone()]),
                 bias: *bias,
                 relu: then.relu,
-                values: values.each_mut().map(|v| &mut v[..len]),
+                values: values.each_mut().map(|values| &mut **values),
             });
-            put_together(values.each_ref().map(|v| &v[..len]), grid, plane);
+            put_together(values.each_ref().map(|values| &**values), grid, plane);
         }
     }
 }
 
 impl Tiles {
-    /// Makes room.
-    fn enter(&mut self, len: usize, stride: usize, filter: &Filter) {
-        let beyond = len + stride + 1; // the last shift
+    /// Makes room; phases and values of their very length.
+    fn enter(&mut self, len: usize, beyond: usize, filter: &Filter) {
         let phases = self.phases.iter_mut();
-        phases.for_each(|phase| phase.at_least(beyond));
+        phases.for_each(|phase| phase.fit(beyond));
         let values = self.values.iter_mut();
-        values.for_each(|values| values.at_least(len));
-        let inputs = apart(filter.inputs, len);
-        self.input.at_least(PRODUCTS * inputs);
-        self.sums
-            .at_least(PRODUCTS * apart(filter.nothing.len(), len));
+        values.for_each(|values| values.fit(len));
+        let (inputs, outputs) = (filter.inputs, filter.nothing.len());
+        for (room, features) in [(&mut self.input, inputs), (&mut self.sums, outputs)] {
+            room.fit((PRODUCTS * spacing(features, len)).max(room.len()));
+        }
     }
 }
 
-/// How far products of so many features stand apart: not by a multiple of what near caches go round in, or all of a tile's would
-/// have the same few places there.
-fn apart(features: usize, len: usize) -> usize {
+/// How far products of so many features stand apart: by an odd number of runs where features are even, for multiples of what near
+/// caches go round in would have all of a tile's products in the same few places there.
+fn spacing(features: usize, len: usize) -> usize {
     features * len + WIDEST
 }
 
