@@ -421,4 +421,32 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn room_is_made_anew_for_a_network_of_another_size() {
+        let prior = Prior::embedded().unwrap();
+        let [truth, blurred] = images(&prior);
+        let operator = Hadamard::variable_density(64, 64, 410, 1).unwrap();
+        let given = Given {
+            operator: &operator,
+            norm: 1.0,
+            y: &vec![0.1; prior.channels() * 410],
+            missing: &[],
+            conditions: Unrolled::conditions(0.1, 3e-4).unwrap(),
+            first: &blurred,
+            last: &truth,
+        };
+        let mut kept = Room::default();
+        for features in [(8, 12), (24, 64), (8, 12)] {
+            let weights = Unrolled::untrained(prior.channels(), 1, features, 1);
+            let network = Network::new(&weights, (64, 64));
+            let [with_kept, with_new] = [&mut kept, &mut Room::default()].map(|room| {
+                let mut x = blurred.clone();
+                network.improve(&given, &mut x, room);
+                x
+            });
+            assert_ne!(with_new, blurred);
+            assert_eq!(with_kept, with_new);
+        }
+    }
 }
