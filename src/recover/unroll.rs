@@ -95,8 +95,8 @@ pub(crate) struct Given<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     back: Back,
-    /// of the network that it has room for: channels, fine and coarse features, and a plane's length
-    sizes: [usize; 4],
+    /// of the network that it has room for: fine planes, channels, fine and coarse features
+    sizes: (Grid, [usize; 3]),
     /// planes of image, residual, x₀ and the frame before
     start: Aligned,
     /// planes of the features of the stage before
@@ -273,7 +273,7 @@ impl Network {
         back.left.resize(channels * m, 0.0);
         back.scratch.fit(given.operator.scratch());
         back.residual.fit(channels * n);
-        let sizes = [channels, features, self.coarse_features, self.fine.len()];
+        let sizes = (self.fine, [channels, features, self.coarse_features]);
         if room.sizes != sizes {
             room.sizes = sizes;
             room.start = self.fine.planes(16 * channels);
