@@ -17,6 +17,8 @@ pub struct Hadamard {
     padded: usize,
     /// rows that see the pixels where they are as `rows` see them permuted, where there are any
     unpermuted: Option<Vec<u32>>,
+    /// of these, or of `rows`
+    groups: Groups,
 }
 
 /// Why a permutation and a list of rows are no Hadamard pattern set.
@@ -82,8 +84,10 @@ impl Hadamard {
         if !rows.contains(&0) {
             return Err(HadamardError::Flat { got: rows.len() });
         }
+        let unpermuted = unpermuted(&permutation, &rows);
         Ok(Self {
-            unpermuted: unpermuted(&permutation, &rows),
+            groups: Groups::new(unpermuted.as_ref().unwrap_or(&rows)),
+            unpermuted,
             permutation,
             rows,
             padded,
@@ -132,10 +136,10 @@ impl Hadamard {
     }
 
     /// H·Sᵀ·y/√N, H being symmetric.
-    fn transposed(&self, rows: &[u32], y: &[f32], out: &mut [f32]) {
+    fn transposed(&self, y: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        put(rows, y, self.scale(), out);
-        transform(out);
+        put(&self.groups.ends, &self.groups.rows, y, self.scale(), out);
+        transform(None, out);
     }
 }
 
@@ -150,30 +154,33 @@ impl Operator for Hadamard {
 
     fn apply(&self, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
         assert_eq!((y.len(), v.len()), self.shape());
-        let (seen, beyond) = scratch.split_at_mut(v.len());
-        beyond.fill(0.0);
-        let rows = if let Some(rows) = &self.unpermuted {
-            seen.copy_from_slice(v);
-            rows
-        } else {
-            let pixels = self.permutation.iter().map(|&i| i as usize);
-            seen.iter_mut().zip(pixels).for_each(|(to, i)| *to = v[i]);
-            &self.rows
+        let rows = match &self.unpermuted {
+            Some(rows) if v.len() == scratch.len() => {
+                transform(Some(v), scratch);
+                rows
+            }
+            _ => {
+                let (seen, beyond) = scratch.split_at_mut(v.len());
+                beyond.fill(0.0);
+                let pixels = self.permutation.iter().map(|&i| i as usize);
+                seen.iter_mut().zip(pixels).for_each(|(to, i)| *to = v[i]);
+                transform(None, scratch);
+                &self.rows
+            }
         };
-        transform(scratch);
         take(rows, scratch, self.scale(), y);
     }
 
     fn adjoint(&self, y: &[f32], v: &mut [f32], scratch: &mut [f32]) {
         assert_eq!((y.len(), v.len()), self.shape());
         match &self.unpermuted {
-            Some(rows) if v.len() >= LANES => self.transposed(rows, y, v),
-            Some(rows) => {
-                self.transposed(rows, y, scratch);
+            Some(_) if v.len() >= LANES => self.transposed(y, v),
+            Some(_) => {
+                self.transposed(y, scratch);
                 v.copy_from_slice(&scratch[..v.len()]);
             }
             None => {
-                self.transposed(&self.rows, y, scratch);
+                self.transposed(y, scratch);
                 let pixels = self.permutation.iter().map(|&i| i as usize);
                 pixels.zip(scratch).for_each(|(i, from)| v[i] = *from);
             }
@@ -245,31 +252,80 @@ kernel! {
     }
 }
 
-kernel! {
-    /// Adds scale · y_j row_j to what [`transform`] is to take.
-    fn put<'a>(rows: &'a [u32], y: &'a [f32], scale: f32, out: &'a mut [f32]) {
-        let groups = out.as_chunks_mut::<LANES>().0;
-        for (&row, y) in rows.iter().zip(y) {
-            let (group, signs) = (&mut groups[row as usize / LANES], &SIGNS[row as usize % LANES]);
-            let y = scale * y;
-            group.iter_mut().zip(signs).for_each(|(at, sign)| *at += y * sign);
+/// Rows by their groups: so the sums of each are made in registers.
+#[derive(Clone, Debug, PartialEq)]
+struct Groups {
+    /// the number of each group that rows are of, and where they end in `rows`
+    ends: Vec<[u32; 2]>,
+    /// where each row's reading stands, and the row within its group
+    rows: Vec<[u32; 2]>,
+}
+
+impl Groups {
+    fn new(rows: &[u32]) -> Self {
+        let group = |row: u32| row / LANES as u32;
+        let mut sorted: Vec<(u32, u32)> = (0..).zip(rows.iter().copied()).collect();
+        sorted.sort_by_key(|&(_, row)| group(row));
+        let mut ends: Vec<[u32; 2]> = vec![];
+        for of_group in sorted.chunk_by(|a, b| group(a.1) == group(b.1)) {
+            let before = ends.last().map_or(0, |&[_, end]| end);
+            ends.push([group(of_group[0].1), before + of_group.len() as u32]);
+        }
+        let rows = sorted.into_iter().map(|(at, row)| [at, row % LANES as u32]);
+        Self {
+            ends,
+            rows: rows.collect(),
         }
     }
 }
 
-/// The unnormalised Walsh–Hadamard transform across groups of values, in place.
-fn transform(v: &mut [f32]) {
-    Arch::new().dispatch(Transform(v));
+kernel! {
+    /// Writes Σ scale · y_j row_j for [`transform`] to take, but where that is 0; see [`Groups`].
+    fn put<'a>(ends: &'a [[u32; 2]], rows: &'a [[u32; 2]], y: &'a [f32], scale: f32, out: &'a mut [f32]) {
+        let groups = out.as_chunks_mut::<LANES>().0;
+        let mut from = 0;
+        for &[group, end] in ends {
+            let mut sums = [0.0; LANES];
+            for &[at, row] in &rows[from..end as usize] {
+                let (y, signs) = (scale * y[at as usize], &SIGNS[row as usize % LANES]);
+                for lane in 0..LANES {
+                    sums[lane] += y * signs[lane];
+                }
+            }
+            groups[group as usize] = sums;
+            from = end as usize;
+        }
+    }
 }
 
-struct Transform<'a>(&'a mut [f32]);
+/// The unnormalised Walsh–Hadamard transform across groups of values, in place, or of what is `from` elsewhere, as long.
+fn transform(from: Option<&[f32]>, v: &mut [f32]) {
+    Arch::new().dispatch(Transform { from, v });
+}
+
+struct Transform<'a> {
+    from: Option<&'a [f32]>,
+    v: &'a mut [f32],
+}
 
 impl WithSimd for Transform<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let v = S::as_mut_simd_f32s(self.0).0;
+        match S::F32_LANES {
+            16 => self.passes::<S, 16>(simd), // of 32 registers
+            _ => self.passes::<S, 8>(simd),
+        }
+    }
+}
+
+impl Transform<'_> {
+    /// As many levels in each pass as make so many registers one.
+    #[inline(always)]
+    fn passes<S: Simd, const N: usize>(self, simd: S) {
+        let v = S::as_mut_simd_f32s(self.v).0;
+        let from = self.from.map(|from| S::as_simd_f32s(from).0);
         // of two groups in a register, the level between them
         let signs: [f32; 2 * LANES] =
             std::array::from_fn(|lane| if lane < LANES { 1.0 } else { -1.0 });
@@ -279,65 +335,86 @@ impl WithSimd for Transform<'_> {
             _ => x,
         };
         let mut half = (LANES / S::F32_LANES).max(1);
-        if 8 * half <= v.len() {
-            three_levels(simd, v, half, within);
-            half *= 8;
+        if half == 1 && v.len() >= N {
+            match from {
+                Some(from) => {
+                    let blocks = v.as_chunks_mut::<N>().0.iter_mut();
+                    for (block, from) in blocks.zip(from.as_chunks::<N>().0) {
+                        for at in 0..N {
+                            block[at] = within(from[at]);
+                        }
+                        butterflies(simd, block);
+                    }
+                }
+                None => {
+                    for block in v.as_chunks_mut::<N>().0 {
+                        for x in &mut *block {
+                            *x = within(*x);
+                        }
+                        butterflies(simd, block);
+                    }
+                }
+            }
+            half = N;
         } else {
+            if let Some(from) = from {
+                v.copy_from_slice(from);
+            }
             v.iter_mut().for_each(|x| *x = within(*x));
         }
-        while 8 * half <= v.len() {
-            three_levels(simd, v, half, |x| x);
-            half *= 8;
+        while N * half <= v.len() {
+            pass::<S, N>(simd, v, half);
+            half *= N;
+        }
+        while 4 * half <= v.len() {
+            pass::<S, 4>(simd, v, half);
+            half *= 4;
         }
         while 2 * half <= v.len() {
-            level(simd, v, half);
+            pass::<S, 2>(simd, v, half);
             half *= 2;
         }
     }
 }
 
-/// One level, of registers `half` apart.
+/// All levels of registers that are `half` apart, N of them at a time.
 #[inline(always)]
-fn level<S: Simd>(simd: S, v: &mut [S::f32s], half: usize) {
-    for block in v.chunks_exact_mut(2 * half) {
-        let (low, high) = block.split_at_mut(half);
-        for (a, b) in low.iter_mut().zip(high) {
-            (*a, *b) = (simd.add_f32s(*a, *b), simd.sub_f32s(*a, *b));
+fn pass<S: Simd, const N: usize>(simd: S, v: &mut [S::f32s], half: usize) {
+    for block in v.chunks_exact_mut(N * half) {
+        let mut parts = block.chunks_exact_mut(half);
+        let mut parts: [&mut [S::f32s]; N] =
+            std::array::from_fn(|_| &mut parts.next().unwrap_or_default()[..half]);
+        for i in 0..half {
+            butterflies_across(simd, &mut parts, i);
         }
     }
 }
 
-/// Three levels at once, the first of registers `half` apart, of what `enter` makes of each.
+/// The transform of register `i` of so many parts.
 #[inline(always)]
-fn three_levels<S: Simd>(
-    simd: S,
-    v: &mut [S::f32s],
-    half: usize,
-    enter: impl Fn(S::f32s) -> S::f32s,
-) {
-    let butterfly = |a, b| (simd.add_f32s(a, b), simd.sub_f32s(a, b));
-    for block in v.chunks_exact_mut(8 * half) {
-        let (lower, upper) = block.split_at_mut(4 * half);
-        let ((a, b), (c, d)) = (lower.split_at_mut(2 * half), upper.split_at_mut(2 * half));
-        let ((a, b), (c, d)) = (
-            (&mut a[..2 * half], &mut b[..2 * half]),
-            (&mut c[..2 * half], &mut d[..2 * half]),
-        );
-        for i in 0..half {
-            let j = i + half;
-            let ((a0, a1), (b0, b1)) = (
-                butterfly(enter(a[i]), enter(a[j])),
-                butterfly(enter(b[i]), enter(b[j])),
-            );
-            let ((c0, c1), (d0, d1)) = (
-                butterfly(enter(c[i]), enter(c[j])),
-                butterfly(enter(d[i]), enter(d[j])),
-            );
-            let ((a0, b0), (a1, b1)) = (butterfly(a0, b0), butterfly(a1, b1));
-            let ((c0, d0), (c1, d1)) = (butterfly(c0, d0), butterfly(c1, d1));
-            ((a[i], c[i]), (a[j], c[j])) = (butterfly(a0, c0), butterfly(a1, c1));
-            ((b[i], d[i]), (b[j], d[j])) = (butterfly(b0, d0), butterfly(b1, d1));
+fn butterflies_across<S: Simd, const N: usize>(simd: S, parts: &mut [&mut [S::f32s]; N], i: usize) {
+    let mut registers = [simd.splat_f32s(0.0); N];
+    for at in 0..N {
+        registers[at] = parts[at][i];
+    }
+    butterflies(simd, &mut registers);
+    for at in 0..N {
+        parts[at][i] = registers[at];
+    }
+}
+
+/// The transform of so many registers.
+#[inline(always)]
+fn butterflies<S: Simd, const N: usize>(simd: S, v: &mut [S::f32s; N]) {
+    let mut half = 1;
+    while half < N {
+        for at in 0..N {
+            if at & half == 0 {
+                let (a, b) = (v[at], v[at + half]);
+                (v[at], v[at + half]) = (simd.add_f32s(a, b), simd.sub_f32s(a, b));
+            }
         }
+        half *= 2;
     }
 }
 
@@ -390,11 +467,21 @@ mod tests {
                 transform(&mut v);
                 v
             };
-            let narrow = by(&|v| Transform(v).with_simd(pulp::Scalar));
-            assert_eq!(by(&|v| Transform(v).with_simd(pulp::Scalar128b)), narrow);
-            assert_eq!(by(&|v| Transform(v).with_simd(pulp::Scalar256b)), narrow);
-            assert_eq!(by(&|v| Transform(v).with_simd(pulp::Scalar512b)), narrow);
-            assert_eq!(by(&transform), narrow);
+            let narrow = by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar));
+            assert_eq!(
+                by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar128b)),
+                narrow
+            );
+            assert_eq!(
+                by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar256b)),
+                narrow
+            );
+            assert_eq!(
+                by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar512b)),
+                narrow
+            );
+            assert_eq!(by(&|v| transform(None, v)), narrow);
+            assert_eq!(by(&|v| transform(Some(&values), v)), narrow);
         }
     }
 
@@ -409,6 +496,7 @@ mod tests {
         );
         let gathering = Hadamard {
             unpermuted: None,
+            groups: Groups::new(&morton.rows),
             ..morton.clone()
         };
         let v: Vec<f32> = (0..pixels).map(|i| (i as f32 * 0.7).sin()).collect();
