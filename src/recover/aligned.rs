@@ -2,9 +2,16 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of a line, and values.
+/// Bytes of a line.
 const LINE: usize = 64;
-const VALUES: usize = LINE / size_of::<f32>();
+/// Values of a line, and of the widest register.
+pub(super) const REGISTER: usize = LINE / size_of::<f32>();
+
+/// What begins with a line: all but the first values, fewer than [`REGISTER`].
+pub(super) fn from_line(values: &mut [f32]) -> &mut [f32] {
+    let first = values.as_ptr().align_offset(LINE).min(values.len());
+    &mut values[first..]
+}
 
 /// A vector that begins with a line.
 #[derive(Debug, Default)]
@@ -17,8 +24,8 @@ pub(super) struct Aligned {
 impl Aligned {
     /// `len` values of 0.
     pub(super) fn zeros(len: usize) -> Self {
-        let mut values = vec![0.0; len + VALUES];
-        let first = values.as_ptr().align_offset(LINE).min(VALUES);
+        let mut values = vec![0.0; len + REGISTER];
+        let first = values.as_ptr().align_offset(LINE).min(REGISTER);
         values.truncate(first + len); // which leaves it where it is
         Self { values, first }
     }

@@ -1,7 +1,9 @@
 //! What is known of the state v = (u, c) before and after a frame: a Gaussian, carried from frame to frame.
 
 use super::grid::Grid;
+use super::inverse::inverse;
 use crate::pool::Buffer;
+use crate::simd::kernel;
 use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
 use faer::{MatRef, Par};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -75,8 +77,7 @@ impl Posterior {
 
     /// (k + q × k + q); `None` where the precision is singular.
     pub(super) fn covariance(&self) -> Option<Grid<f32>> {
-        let precision = single(self.precision.as_ref());
-        Some(precision.cholesky()?.inverse())
+        inverse(&single(self.precision.as_ref()))
     }
 
     /// Deviations from the mean, [`DRAWS`] of them, (k + q) each, flattened: always the same ones of the same posterior.
@@ -113,31 +114,34 @@ impl Posterior {
             block(time_constants_s.0, 1.0),
             block(time_constants_s.1, error_scale),
         );
+        let len = self.mean.len();
         let at = |i: usize| if i < code { of_code } else { of_error };
         let mut known = single(self.precision.as_ref());
-        for i in 0..self.mean.len() {
+        for i in 0..len {
             let (phi, added) = at(i);
             known[(i, i)] += (phi * phi * added) as f32;
         }
-        let covariance = known.cholesky()?.inverse();
-        let mut precision = Grid::of(covariance.as_ref(), f64::from);
+        let covariance = inverse(&known)?;
+        let shares: Buffer<f64> = (0..len).map(|i| at(i).0 * at(i).1).collect();
+        let mut precision = Grid::zeros(len, len);
         for (c, column) in precision.columns_mut().enumerate() {
-            let (phi, added) = at(c);
-            for (r, value) in column.iter_mut().enumerate() {
-                let (other_phi, other_added) = at(r);
-                *value *= -(phi * added * other_phi * other_added);
-            }
-            column[c] += added;
+            scale_by(covariance.column(c), -shares[c], &shares, column);
+            column[c] += at(c).1;
         }
+        let mean = self.mean.iter().enumerate();
         Some(Belief {
-            mean: self
-                .mean
-                .iter()
-                .enumerate()
-                .map(|(i, m)| at(i).0 * m)
-                .collect(),
+            mean: mean.map(|(i, m)| at(i).0 * m).collect(),
             precision,
         })
+    }
+}
+
+kernel! {
+    /// out ← factor · v ∘ factors.
+    fn scale_by<'a>(v: &'a [f32], factor: f64, factors: &'a [f64], out: &'a mut [f64]) {
+        for ((out, v), other) in out.iter_mut().zip(v).zip(factors) {
+            *out = f64::from(*v) * (factor * other);
+        }
     }
 }
 

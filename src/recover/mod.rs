@@ -21,6 +21,7 @@ mod grid;
 mod health;
 mod innovation;
 mod instance;
+mod inverse;
 mod lasso;
 mod linear;
 mod magnitudes;

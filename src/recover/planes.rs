@@ -4,9 +4,10 @@
 //! own: a convolution is the same sum of shifted planes everywhere, and is taken along the whole plane, border included,
 //! which is zeroed again after it.
 
-use super::aligned::Aligned;
+use super::aligned::{Aligned, REGISTER};
 use crate::pool::Buffer;
 use crate::prior::Matrix;
+use crate::simd::kernel;
 use pulp::{Arch, Simd, WithSimd};
 
 #[cfg(feature = "train")]
@@ -19,8 +20,7 @@ pub(super) use winograd::Tiles;
 /// Features that are summed at once, each over so many registers: with values and a weight, all of sixteen.
 const TOGETHER: usize = 4;
 const REGISTERS: usize = 3;
-/// Values of the widest register, and of the widest such run.
-const REGISTER: usize = 16;
+/// Values of the widest such run.
 const WIDEST: usize = REGISTERS * REGISTER;
 
 /// Size of planes.
@@ -32,21 +32,25 @@ pub(super) struct Grid {
 
 impl Grid {
     /// Distance from a row to the next.
+    #[inline(always)]
     fn stride(self) -> usize {
         self.cols + 2
     }
 
     /// Where the register of the first value begins.
+    #[inline(always)]
     fn begin(self) -> usize {
         self.row(0) / REGISTER * REGISTER
     }
 
     /// Values from there to the last one, border included.
+    #[inline(always)]
     fn wanted(self) -> usize {
         self.row(self.rows - 1) + self.cols - self.begin()
     }
 
     /// Length of a plane, with what the last run, or register of a shifted plane, reads beyond it: whole registers.
+    #[inline(always)]
     pub(super) fn len(self) -> usize {
         let read = self.begin() + self.wanted().next_multiple_of(WIDEST);
         let shifted = (self.rows + 2) * self.stride() + REGISTER - 1;
@@ -54,6 +58,7 @@ impl Grid {
     }
 
     /// Where the first value of a row stands.
+    #[inline(always)]
     fn row(self, row: usize) -> usize {
         (row + 1) * self.stride() + 1
     }
@@ -267,16 +272,7 @@ pub(super) fn take_apart(from: &[f32], fine: Fine, grid: Grid, to: &mut [f32]) {
     let (len, first, stride) = fine.layout(grid);
     let pictures = from.chunks_exact(len);
     for (picture, planes) in pictures.zip(to.chunks_exact_mut(4 * grid.len())) {
-        for (part, plane) in planes.chunks_exact_mut(grid.len()).enumerate() {
-            for row in 0..grid.rows {
-                let at = first + (2 * row + part / 2) * stride;
-                let pairs = picture[at..at + 2 * grid.cols].chunks_exact(2);
-                let values = plane[grid.row(row)..][..grid.cols].iter_mut();
-                values
-                    .zip(pairs)
-                    .for_each(|(value, pair)| *value = pair[part % 2]);
-            }
-        }
+        picture_apart(&picture[first..], stride, grid, planes);
     }
 }
 
@@ -285,14 +281,42 @@ pub(super) fn put_together(from: &[f32], grid: Grid, fine: Fine, to: &mut [f32])
     let (len, first, stride) = fine.layout(grid);
     let pictures = to.chunks_exact_mut(len);
     for (planes, picture) in from.chunks_exact(4 * grid.len()).zip(pictures) {
-        for (part, plane) in planes.chunks_exact(grid.len()).enumerate() {
+        add_together(planes, grid, stride, &mut picture[first..]);
+    }
+}
+
+kernel! {
+    /// Takes one picture apart, its rows `stride` apart.
+    fn picture_apart<'a>(picture: &'a [f32], stride: usize, grid: Grid, planes: &'a mut [f32]) {
+        let (upper, lower) = planes.split_at_mut(2 * grid.len());
+        for (part, planes) in [upper, lower].into_iter().enumerate() {
+            let (even, odd) = planes.split_at_mut(grid.len());
             for row in 0..grid.rows {
-                let at = first + (2 * row + part / 2) * stride;
-                let pairs = picture[at..at + 2 * grid.cols].chunks_exact_mut(2);
-                let values = &plane[grid.row(row)..][..grid.cols];
-                pairs
-                    .zip(values)
-                    .for_each(|(pair, value)| pair[part % 2] += value);
+                let pairs = &picture[(2 * row + part) * stride..][..2 * grid.cols];
+                let at = grid.row(row)..grid.row(row) + grid.cols;
+                let values = even[at.clone()].iter_mut().zip(&mut odd[at]);
+                for ((even, odd), pair) in values.zip(pairs.as_chunks::<2>().0) {
+                    (*even, *odd) = (pair[0], pair[1]);
+                }
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Adds four planes, put together, to one picture.
+    fn add_together<'a>(planes: &'a [f32], grid: Grid, stride: usize, picture: &'a mut [f32]) {
+        let (upper, lower) = planes.split_at(2 * grid.len());
+        for (part, planes) in [upper, lower].into_iter().enumerate() {
+            let (even, odd) = planes.split_at(grid.len());
+            for row in 0..grid.rows {
+                let pairs = &mut picture[(2 * row + part) * stride..][..2 * grid.cols];
+                let at = grid.row(row)..grid.row(row) + grid.cols;
+                let values = even[at.clone()].iter().zip(&odd[at]);
+                for (pair, (even, odd)) in pairs.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+                    pair[0] += even;
+                    pair[1] += odd;
+                }
             }
         }
     }

@@ -308,11 +308,11 @@ impl<'a> Problem<'a> {
         add(belief.submatrix(k, 0, q, k), cross.as_mut());
         let mut reduced = code.clone();
         if q > 0 {
-            let mut explained = cross.clone();
-            self.error_normal.solve(explained.as_mut());
-            let out = reduced.as_mut();
-            let cross = cross.as_ref().transpose();
-            matmul(out, Accum::Add, cross, explained.as_ref(), -1.0, Par::Seq);
+            let mut explained = cross.clone(); // L⁻¹ H_cu, of H_cc = L Lᵀ
+            self.error_normal.solve_lower(explained.as_mut());
+            let explained = Grid::square(explained.as_ref());
+            let values = reduced.values_mut().iter_mut().zip(explained.values());
+            values.for_each(|(reduced, explained)| *reduced -= explained);
         }
         let mut gradient: Buffer<f64> = point.pull[..k].into();
         for (c, g) in gradient.iter_mut().enumerate() {

@@ -1,12 +1,15 @@
 //! Whitening of readings by S₀ = A C Aᵀ + αN₀, missing ones left out.
 
+use super::aligned::{Aligned, REGISTER, from_line};
 use super::rest::Spread;
 use crate::pool::Buffer;
-use crate::simd::{add_columns, dots};
+use crate::simd::total;
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::prelude::ReborrowMut;
 use faer::{Accum, Mat, MatRef, Par, Side};
+use pulp::{Arch, Simd, WithSimd};
+use std::ops::Range;
 
 /// Most readings, of all channels, that are factored as one where noise couples the channels and the rest the readings.
 const MOST_COUPLED: usize = 4096;
@@ -28,8 +31,11 @@ pub(super) struct Whitener {
 struct Block {
     /// positions in y
     rows: Vec<u32>,
-    /// L⁻¹, lower triangular: its columns one after another, [`TOGETHER`] of them from the first one's diagonal down
-    inverse: Vec<f32>,
+    /// L⁻¹, lower triangular: its columns one after another, [`TOGETHER`] of them from the register that holds the first one's
+    /// diagonal to the last one
+    inverse: Aligned,
+    /// where each such group begins
+    groups: Vec<usize>,
 }
 
 impl Whitener {
@@ -82,14 +88,8 @@ impl Whitener {
             let factor = matrix.llt(Side::Lower).ok()?;
             let mut inverse: Mat<f64> = Mat::zeros(size, size);
             invert_lower_triangular(inverse.as_mut(), factor.L(), Par::Seq);
-            let columns = inverse.col_iter().enumerate();
-            let entries = columns.flat_map(|(c, column)| {
-                let from = c - c % TOGETHER;
-                column.iter().skip(from).map(|&v| v as f32)
-            });
-            let inverse: Vec<f32> = entries.collect();
-            let block = Block { rows, inverse };
-            let usable = (0..size).all(|c| block.column(c)[c % TOGETHER].is_normal());
+            let block = Block::new(rows, inverse.as_ref());
+            let usable = (0..size).all(|c| block.column(c)[0].is_normal());
             usable.then_some(block)
         });
         let blocks = blocks.collect::<Option<Vec<_>>>()?;
@@ -99,19 +99,29 @@ impl Whitener {
 
     /// S₀^(−½) v, (rows), of each of `vectors` v indexed like y, (J·m): what takes long is to read the factors, once.
     pub(super) fn apply<const V: usize>(&self, vectors: [&[f32]; V]) -> [Buffer<f32>; V] {
-        let mut out = vectors.map(|_| Buffer::zeros(self.len));
-        let mut values = vectors.map(|_| Buffer::zeros(self.largest()));
-        let mut start = 0;
+        let mut out = vectors.map(|_| Buffer::with_capacity(self.len));
+        let height = self.blocks.iter().map(Block::height).max().unwrap_or(0);
+        let mut room = vectors.map(|_| [(); 2].map(|()| Buffer::zeros(height + REGISTER)));
         for block in &self.blocks {
-            let size = block.rows.len();
-            for (values, v) in values.iter_mut().zip(vectors) {
+            let height = block.height();
+            let mut sums = room.each_mut().map(|[values, sums]| {
+                (
+                    &mut from_line(values)[..height],
+                    &mut from_line(sums)[..height],
+                )
+            });
+            for ((values, sums), v) in sums.iter_mut().zip(vectors) {
                 let gathered = values.iter_mut().zip(&block.rows);
                 gathered.for_each(|(to, &row)| *to = v[row as usize]);
+                sums.fill(0.0);
             }
-            let values = values.each_ref().map(|values| &values[..size]);
-            let out = out.each_mut().map(|out| &mut out[start..start + size]);
-            block.apply(values, out);
-            start += size;
+            Arch::new().dispatch(Products {
+                block,
+                sums: &mut sums,
+            });
+            for (out, (_, sums)) in out.iter_mut().zip(&sums) {
+                out.extend_from_slice(&sums[..block.rows.len()]);
+            }
         }
         out
     }
@@ -162,13 +172,21 @@ impl Whitener {
     /// S₀^(−½)ᵀ w of `w`, (rows), into `out` indexed like y, (J·m); 0 where a reading is missing.
     pub(super) fn apply_transposed(&self, w: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        let (mut values, mut start) = (Buffer::zeros(self.largest()), 0);
+        let height = self.blocks.iter().map(Block::height).max().unwrap_or(0);
+        let mut room = Buffer::zeros(height + REGISTER);
+        let mut start = 0;
         for block in &self.blocks {
-            let values = &mut values[..block.rows.len()];
-            block.apply_transposed(&w[start..start + values.len()], values);
-            let scattered = values.iter().zip(&block.rows);
-            scattered.for_each(|(v, &row)| out[row as usize] = *v);
-            start += values.len();
+            let size = block.rows.len();
+            let w = &w[start..start + size];
+            let values = &mut from_line(&mut room)[..block.height()];
+            values[..size].copy_from_slice(w);
+            values[size..].fill(0.0);
+            Arch::new().dispatch(Transposed {
+                block,
+                w: values,
+                out,
+            });
+            start += size;
         }
     }
 
@@ -191,44 +209,131 @@ impl Whitener {
 }
 
 impl Block {
-    /// Column `c` of L⁻¹ from the row on that its group is stored from.
+    fn new(rows: Vec<u32>, inverse: MatRef<'_, f64>) -> Self {
+        let mut block = Self {
+            groups: vec![],
+            inverse: Aligned::default(),
+            rows,
+        };
+        let (size, height) = (block.rows.len(), block.height());
+        let mut len = 0;
+        for first in (0..size).step_by(TOGETHER) {
+            block.groups.push(len);
+            len += TOGETHER * (height - begin(first));
+        }
+        block.inverse = Aligned::zeros(len);
+        for c in 0..size {
+            let column = inverse.col(c).iter().skip(c);
+            let slots = block.slots(c);
+            let slots = block.inverse[slots].iter_mut().skip(c - begin(c));
+            slots.zip(column).for_each(|(slot, v)| *slot = *v as f32);
+        }
+        block
+    }
+
+    /// Rows, with zeros that make the last register full.
+    fn height(&self) -> usize {
+        self.rows.len().next_multiple_of(REGISTER)
+    }
+
+    /// Where column `c` of L⁻¹ is, from row [`begin`] on.
+    fn slots(&self, c: usize) -> Range<usize> {
+        let len = self.height() - begin(c);
+        let from = self.groups[c / TOGETHER] + c % TOGETHER * len;
+        from..from + len
+    }
+
+    /// Column `c` of L⁻¹ from its diagonal down.
     fn column(&self, c: usize) -> &[f32] {
-        let (size, from) = (self.rows.len(), c - c % TOGETHER);
-        let groups = from / TOGETHER;
-        // groups before are whole, their columns TOGETHER shorter from one group to the next
-        let shorter = TOGETHER * (groups * groups.saturating_sub(1) / 2);
-        let before = TOGETHER * (groups * size - shorter);
-        &self.inverse[before + (c - from) * (size - from)..][..size - from]
+        &self.inverse[self.slots(c)][c - begin(c)..][..self.rows.len() - c]
     }
 
     /// L⁻¹
     fn matrix(&self) -> Mat<f32> {
         let mut matrix = Mat::zeros(self.rows.len(), self.rows.len());
         for c in 0..self.rows.len() {
-            matrix.col_as_slice_mut(c)[c - c % TOGETHER..].copy_from_slice(self.column(c));
+            matrix.col_as_slice_mut(c)[c..].copy_from_slice(self.column(c));
         }
         matrix
     }
 
-    /// Adds L⁻¹ v of each of `vectors` v to its `out`.
-    fn apply<const V: usize>(&self, vectors: [&[f32]; V], mut out: [&mut [f32]; V]) {
-        let size = self.rows.len();
-        for from in (0..size).step_by(TOGETHER) {
-            for (v, out) in vectors.iter().zip(&mut out) {
-                let columns = from..size.min(from + TOGETHER);
-                let columns = columns.map(|c| (v[c], self.column(c)));
-                add_columns(columns, &mut out[from..]);
+    /// The columns in groups, in registers each, with the first register's number.
+    #[inline(always)]
+    fn columns<S: Simd>(&self) -> impl Iterator<Item = (usize, [&[S::f32s]; TOGETHER])> {
+        let registers = self.height() / S::F32_LANES;
+        let groups = self.groups.iter().enumerate();
+        groups.map(move |(group, &at)| {
+            let from = begin(group * TOGETHER) / S::F32_LANES;
+            let len = (registers - from) * S::F32_LANES;
+            let columns = [0, 1, 2, 3].map(|c| &self.inverse[at + c * len..][..len]);
+            (from, columns.map(|column| S::as_simd_f32s(column).0))
+        })
+    }
+}
+
+/// The register that holds row `c` begins with that row.
+fn begin(c: usize) -> usize {
+    c - c % REGISTER
+}
+
+/// Adds L⁻¹ v of each of some v to sums, both as high as a block.
+struct Products<'a, 'b> {
+    block: &'a Block,
+    sums: &'a mut [(&'b mut [f32], &'b mut [f32])],
+}
+
+impl WithSimd for Products<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (group, (from, [a, b, c, d])) in self.block.columns::<S>().enumerate() {
+            for (values, sums) in &mut *self.sums {
+                let weights = &values[group * TOGETHER..][..TOGETHER];
+                let weights = [0, 1, 2, 3].map(|c| simd.splat_f32s(weights[c]));
+                let (sums, _) = S::as_mut_simd_f32s(sums);
+                let columns = a.iter().zip(b).zip(c).zip(d);
+                for (sum, (((a, b), c), d)) in sums[from..].iter_mut().zip(columns) {
+                    let first = simd.mul_add_f32s(*b, weights[1], simd.mul_f32s(*a, weights[0]));
+                    let second = simd.mul_add_f32s(*d, weights[3], simd.mul_f32s(*c, weights[2]));
+                    *sum = simd.add_f32s(*sum, simd.add_f32s(first, second));
+                }
             }
         }
     }
+}
 
-    /// L⁻ᵀ w into `out`.
-    fn apply_transposed(&self, w: &[f32], out: &mut [f32]) {
-        for (group, out) in out.chunks_mut(TOGETHER).enumerate() {
-            let from = group * TOGETHER;
-            let column = |c: usize| self.column(from + c.min(out.len() - 1)); // what there is none left of is the last again
-            let products = dots([column(0), column(1), column(2), column(3)], &w[from..]);
-            out.copy_from_slice(&products[..out.len()]);
+/// L⁻ᵀ w, w as high as the block, into `out` where its rows are.
+struct Transposed<'a> {
+    block: &'a Block,
+    w: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Transposed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (w, _) = S::as_simd_f32s(self.w);
+        let rows = self.block.rows.chunks(TOGETHER);
+        for (rows, (from, columns)) in rows.zip(self.block.columns::<S>()) {
+            let mut sums = [[simd.splat_f32s(0.0); REGISTER]; TOGETHER];
+            for (i, w) in w[from..].iter().enumerate() {
+                let turn = i % (REGISTER / S::F32_LANES); // as many partial sums, whatever the machine's registers are
+                for (sums, column) in sums.iter_mut().zip(columns) {
+                    sums[turn] = simd.mul_add_f32s(column[i], *w, sums[turn]);
+                }
+            }
+            for (row, sums) in rows.iter().zip(sums) {
+                let mut partial = [0.0; REGISTER];
+                let (registers, _) = S::as_mut_simd_f32s(&mut partial);
+                registers
+                    .iter_mut()
+                    .zip(sums)
+                    .for_each(|(to, sum)| *to = sum);
+                self.out[*row as usize] = total(partial);
+            }
         }
     }
 }

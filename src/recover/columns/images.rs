@@ -2,22 +2,22 @@
 
 use super::whole::{self, Whole};
 use crate::pool::Buffer;
-use crate::simd::kernel;
+use crate::simd::{kernel, total};
 use std::ops::Range;
 
 /// Values of an output that are summed up at a time: they stay in the nearest cache.
 const TILE: usize = 8192;
 /// Outputs whose values are rounded at a time.
 const ROUNDED: usize = 64;
-/// Images that others are held against in one pass.
-const AT_ONCE: usize = 4;
+/// Values of a run, see [`Images::products`].
+const RUN: usize = 64;
 /// How far from a whole number of eight bits a value may be that was stored as one.
 const NEARLY: f32 = 1e-2;
 
 /// Images of J·n values each.
 #[derive(Clone, Debug)]
 pub(in crate::recover) struct Images<T> {
-    /// one image after another, in steps of each value's own size
+    /// one image after another, in steps of each value's own size, with zeros that make its last run full
     steps: Vec<T>,
     /// what a step of each value is, (J·n)
     step: Vec<f32>,
@@ -41,7 +41,7 @@ impl<T: Whole> Images<T> {
 
     /// Bytes of all images.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.steps.as_slice())
+        self.count() * size_of::<T>() * self.len()
     }
 
     /// Bytes of the images of which `weights` are not 0.
@@ -59,8 +59,13 @@ impl<T: Whole> Images<T> {
         self.step.len()
     }
 
+    /// Distance from an image to the next.
+    fn stride(&self) -> usize {
+        stride(self.len())
+    }
+
     fn steps(&self, index: usize) -> &[T] {
-        &self.steps[index * self.step.len()..][..self.step.len()]
+        &self.steps[index * self.stride()..][..self.stride()]
     }
 
     /// Image `index`, (J·n), into `out`.
@@ -82,8 +87,8 @@ impl<T: Whole> Images<T> {
     /// out += Σ weight·image, each weight in whole numbers of the largest of its group; images of weight 0 are not read.
     pub(in crate::recover) fn add(&self, weights: &[f32], out: &mut [f32]) {
         let mut sums = [0.0f32; TILE];
-        for start in (0..out.len()).step_by(TILE) {
-            let len = TILE.min(out.len() - start);
+        for start in (0..self.stride()).step_by(TILE) {
+            let len = TILE.min(self.stride() - start);
             let sums = &mut sums[..len];
             sums.fill(0.0);
             let weights = weights.iter().zip(&self.unit).map(|(w, unit)| w * unit);
@@ -103,10 +108,14 @@ impl<T: Whole> Images<T> {
                 let group = group.map(|weight| (weight / unit).round() as i16);
                 T::add(images, group, unit, sums);
             }
-            let (step, out) = (&self.step[start..start + len], &mut out[start..start + len]);
-            add_products(sums, step, out);
+            add_products(sums, &self.step[start..], &mut out[start..]);
         }
     }
+}
+
+/// Distance between images of `len` values.
+fn stride(len: usize) -> usize {
+    len.next_multiple_of(RUN)
 }
 
 /// Calls `each` with a run of outputs, `from` on, and what values of `count` images `outputs` says that they are.
@@ -135,11 +144,11 @@ impl Images<i8> {
         outputs: impl Fn(usize, &mut [f32]),
     ) -> Option<Self> {
         let len = step.len();
-        let mut steps = vec![0; unit.len() * len];
+        let mut steps = vec![0; unit.len() * stride(len)];
         runs((count, len), outputs, |from, values| {
             for (c, unit) in unit.iter().enumerate() {
                 let values = values.iter().skip(c).step_by(count).zip(&step[from..]);
-                let slots = steps[c * len + from..].iter_mut();
+                let slots = steps[c * stride(len) + from..].iter_mut();
                 for (slot, (value, step)) in slots.zip(values) {
                     let whole = value / (step * unit).max(f32::MIN_POSITIVE);
                     let near = whole.round();
@@ -165,7 +174,7 @@ impl Images<i16> {
         outputs: impl Fn(usize, &mut [f32]),
     ) -> Self {
         let (first, images, count) = (some.start, some.len(), some.end);
-        let (mut steps, mut step) = (vec![0; images * len], vec![0.0; len]);
+        let (mut steps, mut step) = (vec![0; images * stride(len)], vec![0.0; len]);
         let _ = runs((count, len), outputs, |from, values| {
             let rows = values.chunks_exact(count.max(1));
             for (step, values) in step[from..].iter_mut().zip(rows) {
@@ -176,7 +185,7 @@ impl Images<i16> {
             }
             for c in 0..images {
                 let values = values.iter().skip(first + c).step_by(count.max(1));
-                let slots = steps[c * len + from..].iter_mut();
+                let slots = steps[c * stride(len) + from..].iter_mut();
                 for (slot, (value, step)) in slots.zip(values.zip(&step[from..])) {
                     *slot = (value / step.max(f32::MIN_POSITIVE)).round() as i16; // within its bounds by the choice of step
                 }
@@ -192,45 +201,29 @@ impl Images<i16> {
 
     /// ⟨image, v⟩ of each image, (images), of `v`, (J·n).
     pub(in crate::recover) fn products(&self, v: &[f32]) -> Buffer<f32> {
-        let mut scaled = Buffer::from(v);
-        scaled.iter_mut().zip(&self.step).for_each(|(v, s)| *v *= s);
+        let mut scaled = Buffer::with_capacity(self.stride());
+        scaled.extend(v.iter().zip(&self.step).map(|(v, step)| v * step));
+        scaled.resize(self.stride(), 0.0);
         let mut out = Buffer::zeros(self.count());
-        for (group, out) in out.chunks_mut(AT_ONCE).enumerate() {
-            let first = group * AT_ONCE; // what there is none left of is the last again
-            let image = |slot: usize| self.steps(first + slot.min(out.len() - 1));
-            let products = products([image(0), image(1), image(2), image(3)], &scaled);
-            out.copy_from_slice(&products[..out.len()]);
-        }
+        products(&self.steps, &scaled, &mut out);
         out
     }
 }
 
 kernel! {
-    /// ⟨image, v⟩ of each image, in partial sums of their own: so many that none waits for the one before.
-    fn products<'a>(images: [&'a [i16]; AT_ONCE], v: &'a [f32]) -> [f32; AT_ONCE] {
-        const LANES: usize = 64;
-        let mut out = [0.0; AT_ONCE];
-        for (out, image) in out.iter_mut().zip(images) {
-            let mut partial = [0.0f32; LANES];
-            let (mut steps, mut values) = (image.chunks_exact(LANES), v.chunks_exact(LANES));
-            for (steps, v) in steps.by_ref().zip(values.by_ref()) {
-                for lane in 0..LANES {
-                    partial[lane] += f32::from(steps[lane]) * v[lane];
+    /// ⟨image, v⟩ of each of `images` as long as v, whole runs, in so many partial sums that none waits for the one before.
+    /// Products are fused with their sums, as in convolutions.
+    fn products<'a>(images: &'a [i16], v: &'a [f32], out: &'a mut [f32]) {
+        for (out, image) in out.iter_mut().zip(images.chunks_exact(v.len().max(1))) {
+            let mut partial = [0.0f32; RUN];
+            let runs = image.as_chunks::<RUN>().0.iter().zip(v.as_chunks::<RUN>().0);
+            for (steps, v) in runs {
+                for lane in 0..RUN {
+                    partial[lane] = f32::from(steps[lane]).mul_add(v[lane], partial[lane]);
                 }
             }
-            let mut width = LANES / 2;
-            while width > 0 {
-                for lane in 0..width {
-                    partial[lane] += partial[lane + width];
-                }
-                width /= 2;
-            }
-            *out = partial[0];
-            for (step, v) in steps.remainder().iter().zip(values.remainder()) {
-                *out += f32::from(*step) * v;
-            }
+            *out = total(partial);
         }
-        out
     }
 }
 

@@ -7,6 +7,7 @@
 use super::{Grid, Sums, TOGETHER, Then, WIDEST};
 use crate::prior::Matrix;
 use crate::recover::aligned::Aligned;
+use crate::simd::kernel;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Products of a tile.
@@ -165,22 +166,23 @@ fn transform(g: &[f32]) -> [f32; PRODUCTS] {
     std::array::from_fn(|product| rows[product / 4][product % 4])
 }
 
-/// A plane's values, border included, at even and odd rows and columns.
-fn take_apart(plane: &[f32], grid: Grid, phases: [&mut [f32]; 4]) {
-    let (stride, to) = (grid.stride(), grid.stride() / 2);
-    let [a, b, c, d] = phases;
-    for (row, lines) in plane
-        .chunks_exact(2 * stride)
-        .take(grid.rows / 2 + 1)
-        .enumerate()
-    {
-        let (upper, lower) = lines.split_at(stride);
-        let at = row * to..(row + 1) * to;
-        for (line, even, odd) in [(upper, &mut *a, &mut *b), (lower, &mut *c, &mut *d)] {
-            let pairs = line.chunks_exact(2);
-            let values = even[at.clone()].iter_mut().zip(&mut odd[at.clone()]);
-            for ((even, odd), pair) in values.zip(pairs) {
-                (*even, *odd) = (pair[0], pair[1]);
+kernel! {
+    /// A plane's values, border included, at even and odd rows and columns.
+    fn take_apart<'a>(plane: &'a [f32], grid: Grid, phases: [&'a mut [f32]; 4]) {
+        let (stride, to) = (grid.stride(), grid.stride() / 2);
+        let [a, b, c, d] = phases;
+        for (row, lines) in plane
+            .chunks_exact(2 * stride)
+            .take(grid.rows / 2 + 1)
+            .enumerate()
+        {
+            let (upper, lower) = lines.split_at(stride);
+            let at = row * to..(row + 1) * to;
+            for (line, even, odd) in [(upper, &mut *a, &mut *b), (lower, &mut *c, &mut *d)] {
+                let values = even[at.clone()].iter_mut().zip(&mut odd[at.clone()]);
+                for ((even, odd), pair) in values.zip(line.as_chunks::<2>().0) {
+                    (*even, *odd) = (pair[0], pair[1]);
+                }
             }
         }
     }
@@ -305,14 +307,17 @@ impl WithSimd for Gather<'_> {
     }
 }
 
-/// Puts values of tiles into a plane.
-fn put_together(values: [&[f32]; 4], grid: Grid, plane: &mut [f32]) {
-    let (cols, stride) = (grid.cols / 2, grid.cols / 2 + 1);
-    for row in 0..grid.rows {
-        let [even, odd] = [0, 1].map(|col| &values[row % 2 * 2 + col][row / 2 * stride..][..cols]);
-        let pairs = plane[grid.row(row)..][..grid.cols].chunks_exact_mut(2);
-        for (pair, (even, odd)) in pairs.zip(even.iter().zip(odd)) {
-            (pair[0], pair[1]) = (*even, *odd);
+kernel! {
+    /// Puts values of tiles into a plane.
+    fn put_together<'a>(values: [&'a [f32]; 4], grid: Grid, plane: &'a mut [f32]) {
+        let (cols, stride) = (grid.cols / 2, grid.cols / 2 + 1);
+        for row in 0..grid.rows {
+            let [even, odd] = [0, 1].map(|col| &values[row % 2 * 2 + col][row / 2 * stride..][..cols]);
+            let pairs = &mut plane[grid.row(row)..][..grid.cols];
+            let values = even.iter().zip(odd);
+            for (pair, (even, odd)) in pairs.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+                (pair[0], pair[1]) = (*even, *odd);
+            }
         }
     }
 }
