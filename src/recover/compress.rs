@@ -3,7 +3,7 @@
 //! Readings are many and images are alike: in most directions they differ by far less than the noise, and no solver learns
 //! anything there. Those that count are found from the images of random codes, once for a pattern set.
 
-use super::grid::Grid;
+use super::grid::{Grid, pivoted};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
@@ -34,7 +34,9 @@ pub(super) fn directions(
         Par::Seq,
     );
     let noise = rows.min(head.ncols() + errors) as f32; // in all directions that readings show
-    let pivots = pivots(&Grid::square(seen.as_ref()), LOST * noise);
+    let lost = f64::from(LOST * noise);
+    let enough = |left: &[f64]| left.iter().sum::<f64>() <= lost;
+    let (pivots, _) = pivoted(&Grid::square(seen.as_ref()), enough);
     let mut basis = Mat::zeros(rows, errors + pivots.len());
     let (mut first, mut last) = basis.as_mut().split_at_col_mut(errors);
     first.copy_from(of_errors);
@@ -44,31 +46,6 @@ pub(super) fn directions(
     let of_features = last.qr().compute_thin_Q();
     last.copy_from(of_features);
     basis
-}
-
-/// Rows, or columns, of a positive semidefinite matrix that nearly all the others follow from: the trace of what they leave
-/// over is at most `tolerance`.
-fn pivots(matrix: &Grid<f32>, tolerance: f32) -> Vec<usize> {
-    let mut left: Vec<f64> = (0..matrix.nrows()).map(|i| matrix[(i, i)].into()).collect();
-    let (mut pivots, mut columns): (Vec<usize>, Vec<Vec<f32>>) = (vec![], vec![]);
-    while pivots.len() < left.len() && left.iter().sum::<f64>() > f64::from(tolerance) {
-        let largest = left.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        let Some((pivot, &size)) = largest.filter(|(_, size)| **size > 0.0) else {
-            break;
-        };
-        let mut column = matrix.column(pivot).to_vec();
-        let known = columns.iter().map(|known| (-known[pivot], &known[..]));
-        crate::simd::add_columns(known, &mut column);
-        let scale = size.sqrt().recip() as f32;
-        for (column, left) in column.iter_mut().zip(&mut left) {
-            *column *= scale;
-            *left = (*left - f64::from(*column).powi(2)).max(0.0);
-        }
-        left[pivot] = 0.0;
-        pivots.push(pivot);
-        columns.push(column);
-    }
-    pivots
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use super::columns::{Columns, Images};
 use super::compress::directions;
-use super::grid::Grid;
+use super::gaps::Gaps;
+use super::grid::{Grid, energy, orthonormal, take_out};
 use super::model::Model;
 use super::rest::Spread;
 use super::whiten::Whitener;
 use crate::pool::Buffer;
 use crate::sensing::Operator;
 use faer::{Mat, MatRef};
+use std::sync::Arc;
 
 /// A·\[W_d, E Λ^½\] and what else patterns make of a model, before any noise level.
 #[derive(Clone, Debug)]
@@ -57,10 +59,11 @@ impl Fused {
         let compressed = model.features.as_ref().and_then(|f| system.compress(f));
         let basis = compressed.or_else(|| system.shrink());
         system.basis = basis.map(|basis| {
-            Images::rounded(0..basis.ncols(), basis.nrows(), |reading, values| {
+            let rounded = Images::rounded(0..basis.ncols(), basis.nrows(), |reading, values| {
                 let row = values.iter_mut().zip(basis.row(reading).iter());
                 row.for_each(|(to, v)| *to = *v);
-            })
+            });
+            Arc::new(rounded)
         });
         Some(system)
     }
@@ -89,10 +92,11 @@ impl Fused {
             gram: symmetric_product(error),
             flat: self.flat(&whitener),
             error_rows: matrix.nrows(),
-            whitener,
-            matrix,
+            whitener: Arc::new(whitener),
+            matrix: Arc::new(matrix),
             basis: None,
             offset: offset.to_vec(),
+            gaps: None,
         }
     }
 }
@@ -101,25 +105,13 @@ impl Fused {
     /// An orthonormal basis of what flat channels read behind a whitener, (readings) each.
     fn flat(&self, whitener: &Whitener) -> Vec<Vec<f32>> {
         let readings = self.flat.len();
-        let mut basis: Vec<Vec<f32>> = Vec::new();
-        for channel in self
-            .offset
-            .chunks_exact(readings)
-            .enumerate()
-            .map(|(g, _)| g)
-        {
+        let channels = 0..self.offset.len() / readings;
+        orthonormal(channels.map(|channel| {
             let mut y = vec![0.0; self.offset.len()];
             y[channel * readings..(channel + 1) * readings].copy_from_slice(&self.flat);
-            let [mut flat] = whitener.apply([&y]);
-            let whole = energy(&flat);
-            basis.iter().for_each(|other| take_out(other, &mut flat));
-            let length = energy(&flat).sqrt() as f32;
-            if f64::from(length).powi(2) > 1e-6 * whole {
-                flat.iter_mut().for_each(|v| *v /= length);
-                basis.push(flat.to_vec());
-            }
-        }
-        basis
+            let [flat] = whitener.apply([&y]);
+            flat.to_vec()
+        }))
     }
 }
 
@@ -130,19 +122,21 @@ pub(super) struct System {
     features: usize,
     /// J·m
     readings: usize,
-    pub(super) whitener: Whitener,
-    /// M = S₀^(−½) A \[W_d, E Λ^½\], or along the directions of `basis` only, (rows × H + q)
-    matrix: Mat<f32>,
+    pub(super) whitener: Arc<Whitener>,
+    /// M = S₀^(−½) A \[W_d, E Λ^½\], or along the directions of `basis` only, (rows × H + q), and beside `gaps`
+    matrix: Arc<Mat<f32>>,
     /// rows, from the first on, that c changes
     error_rows: usize,
     /// orthonormal directions of whitened readings, where not all count, (readings × rows)
-    pub(super) basis: Option<Images<i16>>,
+    pub(super) basis: Option<Arc<Images<i16>>>,
     /// S₀^(−½) A(b + ē), (readings)
     pub(super) offset: Vec<f32>,
     /// M_Eᵀ M_E, (q × q)
     pub(super) gram: Grid<f64>,
     /// an orthonormal basis of what flat channels read, whitened, (readings) each
     flat: Vec<Vec<f32>>,
+    /// what is missing from the readings that the whitener is for, and M without
+    gaps: Option<(Gaps, Arc<Mat<f32>>)>,
 }
 
 /// A frame's readings in a system's coordinates.
@@ -152,17 +146,11 @@ pub(super) struct Readings {
     pub(super) y: Buffer<f32>,
     /// ‖ỹ‖² − ‖Qᵀỹ‖²: what no state can explain
     pub(super) outside: f64,
-    /// ỹ, of the readings that count
+    /// ỹ, and how many readings it is of
     pub(super) whitened: Buffer<f32>,
+    pub(super) count: usize,
     /// S₀^(−½) b of readings b without a sign, (rows), 0 of those with one; empty where all have one
     pub(super) magnitudes: Buffer<f32>,
-}
-
-impl Readings {
-    /// Readings that count.
-    pub(super) fn count(&self) -> usize {
-        self.whitened.len()
-    }
 }
 
 impl System {
@@ -172,8 +160,8 @@ impl System {
         if self.matrix.nrows() <= self.matrix.ncols() {
             return None;
         }
-        let qr = std::mem::replace(&mut self.matrix, Mat::new()).qr(); // as large as Q, which it makes room for
-        self.matrix = qr.thin_R().to_owned();
+        let qr = self.matrix.qr();
+        self.matrix = Arc::new(qr.thin_R().to_owned());
         self.error_rows = self.matrix.nrows();
         Some(qr.compute_thin_Q())
     }
@@ -189,26 +177,35 @@ impl System {
             return None;
         }
         self.error_rows = errors;
-        self.matrix = kept.transpose() * &self.matrix;
+        self.matrix = Arc::new(kept.transpose() * &*self.matrix);
         Some(kept)
     }
 
     /// The columns of the head, (rows × H).
     pub(super) fn head(&self) -> MatRef<'_, f32> {
-        self.matrix.as_ref().subcols(0, self.features)
+        self.matrix.as_ref().as_ref().subcols(0, self.features)
     }
 
     /// The columns of the error where they are not 0: in the first rows, (any × q).
     pub(super) fn error(&self) -> MatRef<'_, f32> {
         let errors = self.matrix.ncols() - self.features;
-        let matrix = self.matrix.as_ref();
+        let matrix = self.matrix.as_ref().as_ref();
         matrix.submatrix(0, self.features, self.error_rows, errors)
     }
 
     /// ỹ = S₀^(−½) (y − A(b + ē)) of each of some readings y, (J·m), where they count.
     pub(super) fn whiten<const V: usize>(&self, readings: [&[f32]; V]) -> [Buffer<f32>; V] {
-        let mut whitened = self.whitener.apply(readings);
+        let cleared = readings.map(|y| match &self.gaps {
+            Some((gaps, _)) => gaps.cleared(y),
+            None => Buffer::default(),
+        });
+        let shown: [&[f32]; V] = match &self.gaps {
+            Some(_) => cleared.each_ref().map(|y| &y[..]),
+            None => readings,
+        };
+        let mut whitened = self.whitener.apply(shown);
         for whitened in &mut whitened {
+            self.take_out(whitened);
             let offsets = whitened.iter_mut().zip(&self.offset);
             offsets.for_each(|(y, o)| *y -= o);
         }
@@ -223,20 +220,61 @@ impl System {
 
     /// Projects whitened readings, (readings).
     pub(super) fn project_whitened(&self, whitened: Buffer<f32>) -> Readings {
-        let Some(basis) = &self.basis else {
-            return Readings {
-                y: whitened.clone(),
-                outside: 0.0,
-                whitened,
-                magnitudes: Buffer::default(),
-            };
+        let mut y = match &self.basis {
+            Some(basis) => basis.products(&whitened),
+            None => whitened.clone(),
         };
-        let y = basis.products(&whitened);
+        if let Some((gaps, _)) = &self.gaps {
+            gaps.turn(&mut y);
+        }
         Readings {
-            outside: (energy(&whitened) - energy(&y)).max(0.0),
+            outside: match self.basis {
+                Some(_) => (energy(&whitened) - energy(&y)).max(0.0),
+                None => 0.0,
+            },
             y,
             whitened,
+            count: self.count(),
             magnitudes: Buffer::default(),
+        }
+    }
+
+    /// Readings that count.
+    pub(super) fn count(&self) -> usize {
+        self.offset.len() - self.gaps.as_ref().map_or(0, |(gaps, _)| gaps.count())
+    }
+
+    /// The same of a frame of which some readings are missing, positions in y, strictly increasing.
+    pub(super) fn without(&self, missing: &[u32]) -> Self {
+        let readings = self.offset.len();
+        let gaps = Gaps::new(&self.whitener, self.basis.as_deref(), readings, missing);
+        let matrix = gaps.turned(self.matrix.as_ref().as_ref());
+        let error = matrix
+            .as_ref()
+            .subcols(self.features, matrix.ncols() - self.features);
+        let taken_out = |v: &Vec<f32>| {
+            let mut v = v.clone();
+            gaps.take_out(&mut v);
+            v
+        };
+        Self {
+            features: self.features,
+            readings: self.readings,
+            whitener: Arc::clone(&self.whitener),
+            error_rows: matrix.nrows(),
+            basis: self.basis.clone(),
+            offset: taken_out(&self.offset),
+            gram: symmetric_product(error),
+            flat: orthonormal(self.flat.iter().map(taken_out).filter(|v| energy(v) > 1e-6)),
+            matrix: Arc::new(matrix),
+            gaps: Some((gaps, Arc::clone(&self.matrix))),
+        }
+    }
+
+    /// Takes out of whitened readings what missing ones would change.
+    fn take_out(&self, whitened: &mut [f32]) {
+        if let Some((gaps, _)) = &self.gaps {
+            gaps.take_out(whitened);
         }
     }
 }
@@ -246,7 +284,10 @@ impl System {
     pub(super) fn dual(&self, left: &[f32]) -> Buffer<f32> {
         let mut dual = Buffer::zeros(self.readings);
         self.whitener.apply_transposed(left, &mut dual);
-        dual
+        match &self.gaps {
+            Some((gaps, _)) => gaps.cleared(&dual), // but for rounding they are
+            None => dual,
+        }
     }
 
     /// Diagonal of S₀⁻¹, indexed like y, (J·m); 0 where a reading is missing.
@@ -256,10 +297,14 @@ impl System {
 
     /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings), of whitened readings ỹ, features φ(u) and c.
     pub(super) fn left(&self, whitened: &[f32], features: &[f32], error: &[f64]) -> Buffer<f32> {
-        let mut explained = Buffer::zeros(self.matrix.nrows());
+        let matrix = match &self.gaps {
+            Some((_, matrix)) => matrix.as_ref().as_ref(),
+            None => self.matrix.as_ref().as_ref(),
+        };
+        let mut explained = Buffer::zeros(matrix.nrows());
         let error = error.iter().map(|&c| c as f32);
         add_columns(
-            self.matrix.as_ref(),
+            matrix,
             features.iter().copied().chain(error),
             &mut explained,
         );
@@ -271,6 +316,7 @@ impl System {
                 basis.add(&explained, &mut left);
             }
         }
+        self.take_out(&mut left);
         left
     }
 }
@@ -284,16 +330,6 @@ impl System {
         self.flat.iter().for_each(|flat| take_out(flat, &mut whole));
         energy(&whole)
     }
-}
-
-fn energy(v: &[f32]) -> f64 {
-    v.iter().map(|&v| f64::from(v).powi(2)).sum()
-}
-
-/// Takes what lies along `unit`, of length 1, out of `v`.
-fn take_out(unit: &[f32], v: &mut [f32]) {
-    let along = crate::simd::dot(unit, v);
-    v.iter_mut().zip(unit).for_each(|(v, u)| *v -= along * u);
 }
 
 /// Column `index` of a column-major matrix.

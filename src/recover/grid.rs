@@ -1,6 +1,7 @@
 //! Small dense algebra in vectors that are used again: matrices, products, Cholesky factors.
 
 use crate::pool::{Buffer, Element};
+use crate::simd::{add_columns, add_scaled, dot};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::matmul::matmul;
@@ -204,6 +205,61 @@ impl<T: Value> Grid<T> {
             }
         }
     }
+}
+
+/// Rows, or columns, of a positive semidefinite matrix that nearly all the others follow from, largest first, and a factor's
+/// columns that go with them, until it is `enough` what they leave of the diagonal.
+pub(super) fn pivoted(
+    matrix: &Grid<f32>,
+    enough: impl Fn(&[f64]) -> bool,
+) -> (Vec<usize>, Vec<Vec<f32>>) {
+    let mut left: Vec<f64> = (0..matrix.rows).map(|i| matrix[(i, i)].into()).collect();
+    let (mut pivots, mut columns): (Vec<usize>, Vec<Vec<f32>>) = (vec![], vec![]);
+    while pivots.len() < left.len() && !enough(&left) {
+        let largest = left.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let Some((pivot, &size)) = largest.filter(|(_, size)| **size > 0.0) else {
+            break;
+        };
+        let mut column = matrix.column(pivot).to_vec();
+        let known = columns.iter().map(|known| (-known[pivot], &known[..]));
+        add_columns(known, &mut column);
+        let scale = size.sqrt().recip() as f32;
+        for (column, left) in column.iter_mut().zip(&mut left) {
+            *column *= scale;
+            *left = (*left - f64::from(*column).powi(2)).max(0.0);
+        }
+        left[pivot] = 0.0;
+        pivots.push(pivot);
+        columns.push(column);
+    }
+    (pivots, columns)
+}
+
+/// An orthonormal basis of some vectors, by Gram and Schmidt, twice: once leaves in f32 what is much smaller than was taken out.
+pub(super) fn orthonormal(vectors: impl Iterator<Item = Vec<f32>>) -> Vec<Vec<f32>> {
+    let mut basis: Vec<Vec<f32>> = Vec::new();
+    for mut vector in vectors {
+        let whole = energy(&vector);
+        for other in basis.iter().chain(&basis) {
+            take_out(other, &mut vector);
+        }
+        let length = energy(&vector).sqrt() as f32;
+        if f64::from(length).powi(2) > 1e-6 * whole {
+            vector.iter_mut().for_each(|v| *v /= length);
+            basis.push(vector);
+        }
+    }
+    basis
+}
+
+/// Takes what lies along `unit`, of length 1, out of `v`.
+pub(super) fn take_out(unit: &[f32], v: &mut [f32]) {
+    add_scaled(-dot(unit, v), unit, v);
+}
+
+/// ‖v‖²
+pub(super) fn energy(v: &[f32]) -> f64 {
+    v.iter().map(|&v| f64::from(v).powi(2)).sum()
 }
 
 impl<T: Element> Index<(usize, usize)> for Grid<T> {

@@ -8,19 +8,6 @@ use super::model::Model;
 use super::rest::Spread;
 use super::whiten::Whitener;
 
-impl Spread {
-    /// Variance of each reading, (J·m).
-    fn variance(&self) -> Vec<f32> {
-        match self {
-            Self::Apart(variance) => variance.clone(),
-            Self::Together(covariance) => covariance
-                .iter()
-                .flat_map(|channel| (0..channel.nrows()).map(|i| channel[(i, i)]))
-                .collect(),
-        }
-    }
-}
-
 impl Fused {
     /// The system whose readings are whitened each by itself and never projected: a mixture of readings has no sign to be
     /// found. `None` where a reading has no noise.
@@ -40,7 +27,7 @@ impl Fused {
             }
         };
         let noise: Vec<f32> = (0..noise.len()).map(apart).collect();
-        let spread = Spread::Apart(self.spread.variance());
+        let spread = Spread::Apart(self.spread.variances());
         let whitener = Whitener::new(&spread, &noise, gain, missing)?;
         Some(self.system(model, whitener))
     }

@@ -16,6 +16,7 @@ mod fingerprint;
 mod finish;
 mod forward;
 mod fuse;
+mod gaps;
 mod gauge;
 mod grid;
 mod health;

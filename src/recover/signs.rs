@@ -159,7 +159,7 @@ impl Unsigned<'_> {
         let problem = Problem::new(self.model, &system, &readings, &belief)?;
         let starts = [vec![0.0; k]].into_iter();
         let starts = starts.chain(random_codes(k, self.settings.random_starts));
-        let content = 0.5 * self.settings.content_ratio * readings.count() as f64;
+        let content = 0.5 * self.settings.content_ratio * readings.count as f64;
         let descend = |start: &[f32]| problem.descend(start, self.settings.limits);
         let best = lowest(&problem, starts, descend, content)?;
         let (code, error) = best.state.split_at(k);
@@ -167,7 +167,7 @@ impl Unsigned<'_> {
         best.cost.is_finite().then(|| Settled {
             y: self.explained(&code, error, None),
             code,
-            ratio: 2.0 * best.cost / readings.count() as f64,
+            ratio: 2.0 * best.cost / readings.count as f64,
             loss: f64::INFINITY,
             doubt: vec![],
         })
@@ -243,7 +243,7 @@ impl Unsigned<'_> {
                 unknown,
                 entropy,
             } = self.weigh(&mut mean, &dual, &precision, scale as f32);
-            let count = readings.count() as f64;
+            let count = readings.count as f64;
             ratio = (2.0 * solution.cost + unknown) / count;
             loss = 0.5 * (ratio / scale + scale.ln()) - entropy / count;
             if change < ENOUGH * count {

@@ -93,7 +93,7 @@ impl Start<'_> {
     }
 
     fn lost(&self, warm: &Solution) -> bool {
-        let usual = self.error_scale * self.whitened.len() as f64;
+        let usual = self.error_scale * self.system.count() as f64;
         2.0 * warm.cost > self.settings.lost_residual_ratio * usual
             || 2.0 * warm.innovation > self.settings.lost_innovation_ratio * usual
     }
@@ -124,7 +124,7 @@ impl Start<'_> {
             .into_iter()
             .flatten()
             .chain(random_codes(k, random));
-        let content = 0.5 * self.settings.content_ratio * readings.count() as f64;
+        let content = 0.5 * self.settings.content_ratio * readings.count as f64;
         let best = lowest(
             &problem,
             starts,
@@ -137,7 +137,7 @@ impl Start<'_> {
         let iterations = best.iterations;
         let best = best.with_outside(readings);
         // once more, with the spread of errors that this frame shows
-        let error_scale = blended(1.0, 2.0 * best.cost / readings.count() as f64);
+        let error_scale = blended(1.0, 2.0 * best.cost / readings.count as f64);
         let belief = Belief::prior(k, self.model.state_len(), error_scale).beside(error_scale);
         let problem = Problem::new(self.model, self.system, readings, &belief)?.by(self.deadline);
         let start: Vec<f32> = best.state[..k].iter().map(|&u| u as f32).collect();

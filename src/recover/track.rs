@@ -507,7 +507,7 @@ impl<C: Clock> Tracker<C> {
         let dual = system.dual(&left);
         self.model.rest.explain(pattern, &dual, &mut rest);
         Ok(Solved {
-            count: whitened.len() as f64,
+            count: system.count() as f64,
             unexplained: misfit / system.contrast(&whitened),
             chosen,
             rest,

@@ -22,6 +22,10 @@ const GAIN_STEP: f32 = 1.25;
 /// a track that starts anew.
 const SERVES_STEPS: u32 = 3;
 
+/// Readings of which no more than one may be missing for the others to be told from all; where more are, whitening those that are
+/// there takes less time.
+const MOST_MISSING: usize = 4;
+
 /// Pattern sets that are found ahead of their frames at most.
 const MOST_AHEAD: usize = 16;
 
@@ -137,13 +141,17 @@ impl Views {
     ) -> Result<Arc<System>, MeasurementError> {
         let gain = measurement.gain;
         let (set, level) = (measurement.pattern_set, gain_level(gain * self.variance));
-        let system = if measurement.missing.is_empty() {
-            self.kept(set, level)
-        } else {
-            let missing = &measurement.missing;
+        let missing = &measurement.missing;
+        let system = if missing.len() > measurement.y.len() / MOST_MISSING {
             let (fused, gain) = (self.fused(set), rounded_gain(level));
             let system = fused.whitened(&self.model, &self.noise, gain, missing);
             system.map(Arc::new)
+        } else {
+            let kept = self.kept(set, level);
+            kept.map(|whole| match missing.is_empty() {
+                true => whole,
+                false => Arc::new(whole.without(missing)),
+            })
         };
         system.ok_or(MeasurementError::Degenerate { gain })
     }

@@ -1,6 +1,7 @@
 //! Whitening of readings by S₀ = A C Aᵀ + αN₀, missing ones left out.
 
 use super::aligned::{Aligned, REGISTER, from_line};
+use super::grid::orthonormal;
 use super::rest::Spread;
 use crate::pool::Buffer;
 use crate::simd::total;
@@ -25,6 +26,22 @@ pub(super) struct Whitener {
     blocks: Vec<Block>,
     /// number of whitened rows
     len: usize,
+}
+
+/// Directions of whitened rows.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    /// the first row that they change
+    pub(super) start: usize,
+    /// an orthonormal basis, (rows from there) each; one at least
+    pub(super) basis: Vec<Vec<f32>>,
+}
+
+impl Span {
+    /// All rows that they change.
+    pub(super) fn rows(&self) -> Range<usize> {
+        self.start..self.start + self.basis[0].len()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +205,28 @@ impl Whitener {
             });
             start += size;
         }
+    }
+
+    /// What some positions in y change of whitened rows: bases of S₀^(−½) I at these positions.
+    pub(super) fn span(&self, positions: &[u32]) -> Vec<Span> {
+        let mut wanted = vec![false; positions.last().map_or(0, |last| *last as usize + 1)];
+        positions.iter().for_each(|&at| wanted[at as usize] = true);
+        let (mut start, mut spans) = (0, vec![]);
+        for block in &self.blocks {
+            let rows = block.rows.iter().enumerate();
+            let own = rows.filter(|(_, row)| wanted.get(**row as usize) == Some(&true));
+            let size = block.rows.len();
+            let basis = orthonormal(own.map(|(at, _)| {
+                let mut column = vec![0.0; size];
+                column[at..].copy_from_slice(block.column(at));
+                column
+            }));
+            if !basis.is_empty() {
+                spans.push(Span { start, basis });
+            }
+            start += size;
+        }
+        spans
     }
 
     /// Diagonal of S₀⁻¹, indexed like y, (`len`); 0 where a reading is missing.

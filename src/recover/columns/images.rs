@@ -3,6 +3,7 @@
 use super::whole::{self, Whole};
 use crate::pool::Buffer;
 use crate::simd::{kernel, total};
+use faer::Mat;
 use std::ops::Range;
 
 /// Values of an output that are summed up at a time: they stay in the nearest cache.
@@ -199,6 +200,21 @@ impl Images<i16> {
         }
     }
 
+    /// ⟨image, v⟩ of each image, (any × images), of some `vectors` v that are 0 but in a range, and of it alone.
+    pub(in crate::recover) fn products_within(
+        &self,
+        range: Range<usize>,
+        vectors: &[Vec<f32>],
+    ) -> Mat<f32> {
+        let step = &self.step[range.clone()];
+        let scaled = Mat::from_fn(step.len(), vectors.len(), |r, c| step[r] * vectors[c][r]);
+        let mut steps = Mat::zeros(range.len(), self.count());
+        for c in 0..self.count() {
+            to_f32(&self.steps(c)[range.clone()], steps.col_as_slice_mut(c));
+        }
+        scaled.transpose() * steps
+    }
+
     /// ⟨image, v⟩ of each image, (images), of `v`, (J·n).
     pub(in crate::recover) fn products(&self, v: &[f32]) -> Buffer<f32> {
         let mut scaled = Buffer::with_capacity(self.stride());
@@ -207,6 +223,12 @@ impl Images<i16> {
         let mut out = Buffer::zeros(self.count());
         products(&self.steps, &scaled, &mut out);
         out
+    }
+}
+
+kernel! {
+    fn to_f32<'a>(from: &'a [i16], to: &'a mut [f32]) {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = f32::from(*from));
     }
 }
 
