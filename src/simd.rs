@@ -1,8 +1,8 @@
 //! Floor 0: loops for the widest vector registers that the machine has.
 //!
 //! A build for any machine of a kind knows only its oldest registers. A [`kernel!`] is compiled for wider ones too, and the
-//! machine chooses when it runs. Products and sums stay separate and in their written order, so that results do not depend
-//! on the choice.
+//! machine chooses when it runs. Products and sums stay separate, where they are not fused by name, and in their written order, so
+//! that results do not depend on the choice.
 
 pub(crate) use pulp::NullaryFnOnce;
 

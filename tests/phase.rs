@@ -68,6 +68,32 @@ fn most_frames_come_back_nearly_as_well_without_signs() {
 }
 
 #[test]
+fn what_is_missing_may_hold_anything() {
+    let prior = Prior::embedded().unwrap();
+    let sampling = Sampling::for_data(Data::Magnitudes);
+    let sensor =
+        sim::describe_sampled(sampling, (64, 64), &prior.knots, 30.0, (1, 410), 1).unwrap();
+    let (_, measurement) = frame(&sensor, 2);
+    let recover = |anything: f32| {
+        let mut measurement = magnitudes(&measurement);
+        measurement.missing = (3..2000).step_by(100).collect();
+        for &at in &measurement.missing {
+            measurement.y[at as usize] = anything;
+        }
+        let mut tracker = tracker(&prior, &sensor, Data::Magnitudes);
+        let mut recovered = [RangeImage::default(), RangeImage::default()];
+        for (sequence, recovered) in (0..).zip(&mut recovered) {
+            measurement.sequence = sequence;
+            measurement.stamp_ns = sequence * 33_000_000;
+            tracker.recover(&measurement, recovered).unwrap(); // cold, then warm
+        }
+        recovered
+    };
+    let usual = recover(0.0);
+    assert!(recover(f32::NAN) == usual && recover(-3.0) == usual);
+}
+
+#[test]
 fn what_sees_no_negative_light_needs_no_signs() {
     let prior = Prior::embedded().unwrap();
     let any = sim::describe((64, 64), &prior.knots, 30.0, (1, 1), 1).unwrap();

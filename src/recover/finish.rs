@@ -9,6 +9,7 @@ use super::variation::{State, Terms};
 use crate::frame::{Measurement, RangeImage};
 use crate::pool::Buffer;
 use crate::sensing::{Operator, SensorDescription};
+use crate::simd::kernel;
 use std::sync::Arc;
 
 /// m/n from which what a network says is held to the readings once more, by so many steps of total variation that draw to it
@@ -235,10 +236,19 @@ impl Finisher {
 
 /// Takes an image, (J·n), back to the one before by d/(1 + d), d `fast` times a pixel's doubt, (n).
 fn take_back(before: &[f32], doubt: &[f32], fast: f32, x: &mut [f32]) {
-    let doubt = doubt.iter().cycle();
-    for ((x, before), doubt) in x.iter_mut().zip(before).zip(doubt) {
-        let share = fast * doubt / (1.0 + fast * doubt);
-        *x += share * (before - *x);
+    let share = |d: &f32| fast * d / (1.0 + fast * d);
+    let shares: Buffer<f32> = doubt.iter().map(share).collect();
+    draw_back(before, &shares, x);
+}
+
+kernel! {
+    /// Draws x to `before`, (J·n), by each pixel's share of the way, (n).
+    fn draw_back<'a>(before: &'a [f32], shares: &'a [f32], x: &'a mut [f32]) {
+        let channels = x.chunks_exact_mut(shares.len()).zip(before.chunks_exact(shares.len()));
+        for (x, before) in channels {
+            let pixels = x.iter_mut().zip(before).zip(shares);
+            pixels.for_each(|((x, before), share)| *x += share * (before - *x));
+        }
     }
 }
 

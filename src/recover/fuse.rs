@@ -146,8 +146,9 @@ pub(super) struct Readings {
     pub(super) y: Buffer<f32>,
     /// ‖ỹ‖² − ‖Qᵀỹ‖²: what no state can explain
     pub(super) outside: f64,
-    /// ỹ, and how many readings it is of
+    /// ỹ
     pub(super) whitened: Buffer<f32>,
+    /// readings that count
     pub(super) count: usize,
     /// S₀^(−½) b of readings b without a sign, (rows), 0 of those with one; empty where all have one
     pub(super) magnitudes: Buffer<f32>,
@@ -160,7 +161,7 @@ impl System {
         if self.matrix.nrows() <= self.matrix.ncols() {
             return None;
         }
-        let qr = self.matrix.qr();
+        let qr = std::mem::replace(&mut self.matrix, Arc::new(Mat::new())).qr(); // as large as Q, which it makes room for
         self.matrix = Arc::new(qr.thin_R().to_owned());
         self.error_rows = self.matrix.nrows();
         Some(qr.compute_thin_Q())
@@ -245,7 +246,11 @@ impl System {
     }
 
     /// The same of a frame of which some readings are missing, positions in y, strictly increasing.
+    ///
+    /// # Panics
+    /// Where some are missing already.
     pub(super) fn without(&self, missing: &[u32]) -> Self {
+        assert!(self.gaps.is_none(), "the system of all readings");
         let readings = self.offset.len();
         let gaps = Gaps::new(&self.whitener, self.basis.as_deref(), readings, missing);
         let matrix = gaps.turned(self.matrix.as_ref().as_ref());
@@ -292,7 +297,11 @@ impl System {
 
     /// Diagonal of S₀⁻¹, indexed like y, (J·m); 0 where a reading is missing.
     pub(super) fn precision(&self) -> Vec<f32> {
-        self.whitener.precision(self.readings)
+        let mut precision = self.whitener.precision(self.readings);
+        if let Some((gaps, _)) = &self.gaps {
+            gaps.lower(&self.whitener, &mut precision);
+        }
+        precision
     }
 
     /// S₀^(−½) (y − A(G(u) + ē + E c)), (readings), of whitened readings ỹ, features φ(u) and c.

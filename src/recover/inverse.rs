@@ -18,6 +18,14 @@ const REGISTERS: usize = 3;
 
 /// M⁻¹ of `matrix`, by its lower triangle; `None` where it is not positive definite.
 pub(super) fn inverse(matrix: &Grid<f32>) -> Option<Grid<f32>> {
+    inverse_by(matrix, |sweeps| Arch::new().dispatch(sweeps))
+}
+
+/// The same, swept in registers of some width.
+fn inverse_by(
+    matrix: &Grid<f32>,
+    sweep: impl FnOnce(Sweeps<'_>) -> Option<()>,
+) -> Option<Grid<f32>> {
     let len = matrix.nrows();
     let stride = len.next_multiple_of(REGISTER);
     let (square, panel) = (len.next_multiple_of(COLUMNS) * stride, PIVOTS * stride);
@@ -27,7 +35,7 @@ pub(super) fn inverse(matrix: &Grid<f32>) -> Option<Grid<f32>> {
     for (c, column) in values.chunks_exact_mut(stride).take(len).enumerate() {
         column[c..len].copy_from_slice(&matrix.column(c)[c..]);
     }
-    Arch::new().dispatch(Sweeps {
+    sweep(Sweeps {
         len,
         stride,
         values,
@@ -245,6 +253,9 @@ mod tests {
                 false => f32::NAN, // is not read
             });
             let inverse = inverse(&lower).unwrap();
+            let narrow = inverse_by(&lower, |sweeps| sweeps.with_simd(pulp::Scalar));
+            let wider = inverse_by(&lower, |sweeps| sweeps.with_simd(pulp::Scalar256b));
+            assert_eq!([&narrow, &wider], [&Some(inverse.clone()); 2]);
             let unit = Grid::product(matrix.as_ref(), inverse.as_ref());
             for (r, c) in (0..len).flat_map(|r| (0..len).map(move |c| (r, c))) {
                 let expected = f32::from(u8::from(r == c));

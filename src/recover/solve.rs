@@ -53,6 +53,8 @@ const FIRST_DAMPING: f64 = 1e-3;
 /// Damping beyond which no step moves anything.
 const MOST_DAMPING: f64 = 1e10;
 
+/// Share of the promised decrease below which a step was too long: it is damped more, and says nothing of what is left to gain.
+const LITTLE: f64 = 0.25;
 /// Share of the promised decrease from which on a step's normal equations serve another one: a chord step, which needs the
 /// gradient alone.
 const SERVES: f64 = 0.9;
@@ -183,12 +185,12 @@ impl<'a> Problem<'a> {
                 let gained = (point.cost - next.cost) / promised;
                 damping *= if gained > 0.75 {
                     0.1
-                } else if gained < 0.25 {
+                } else if gained < LITTLE {
                     4.0
                 } else {
                     1.0
                 };
-                small |= point.cost - next.cost <= worth;
+                small |= gained > LITTLE && point.cost - next.cost <= worth;
                 point = next;
                 if small {
                     stop = StopReason::Converged;

@@ -134,9 +134,9 @@ impl Channel {
         let (m, n) = terms.operator.shape();
         for image in [&mut self.x, &mut self.ahead] {
             image.fit(n + 1);
-            image[..n].copy_from_slice(x);
             image[n] = 0.0;
         }
+        self.x[..n].copy_from_slice(x);
         for (to, from) in self.differences.iter_mut().zip(differences) {
             to.fit(terms.cols + n);
             to[..terms.cols].fill(0.0);

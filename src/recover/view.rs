@@ -22,9 +22,10 @@ const GAIN_STEP: f32 = 1.25;
 /// a track that starts anew.
 const SERVES_STEPS: u32 = 3;
 
-/// Readings of which no more than one may be missing for the others to be told from all; where more are, whitening those that are
-/// there takes less time.
-const MOST_MISSING: usize = 4;
+/// Readings of which no more than one may be missing, and how many at most, for the others to be told from all; where more are,
+/// whitening those that are there takes less time.
+const READINGS_OF_A_GAP: usize = 8;
+const MOST_GAPS: usize = 512;
 
 /// Pattern sets that are found ahead of their frames at most.
 const MOST_AHEAD: usize = 16;
@@ -84,6 +85,8 @@ pub(super) struct Views {
     variance: f32,
     /// pattern sets and their systems, the longest unused first
     systems: VecDeque<(usize, Arc<Whitened>)>,
+    /// the last one used with readings missing, and of which whole system it is
+    gapped: Option<(Arc<System>, Vec<u32>, Arc<System>)>,
     /// those that the next pattern sets are likely to be seen by
     ahead: Vec<Arc<Whitened>>,
     /// whether nobody was told of those yet
@@ -105,6 +108,7 @@ impl Views {
             noise: description.noise.iter().map(|v| v / variance).collect(),
             variance,
             systems: VecDeque::new(),
+            gapped: None,
             ahead: vec![],
             new_ahead: false,
             model,
@@ -133,8 +137,8 @@ impl Views {
         Some((view.linear.get_or_init(made), moments))
     }
 
-    /// The system of a measurement at the return that the prior knows: kept, and serving about its noise level, or, where
-    /// readings are missing, of this frame alone.
+    /// The system of a measurement at the return that the prior knows: kept, and serving about its noise level; where readings are
+    /// missing, what that is without them, or, where many are, one of this frame alone.
     pub(super) fn system(
         &mut self,
         measurement: &Measurement,
@@ -142,7 +146,8 @@ impl Views {
         let gain = measurement.gain;
         let (set, level) = (measurement.pattern_set, gain_level(gain * self.variance));
         let missing = &measurement.missing;
-        let system = if missing.len() > measurement.y.len() / MOST_MISSING {
+        let most = MOST_GAPS.min(measurement.y.len() / READINGS_OF_A_GAP);
+        let system = if missing.len() > most {
             let (fused, gain) = (self.fused(set), rounded_gain(level));
             let system = fused.whitened(&self.model, &self.noise, gain, missing);
             system.map(Arc::new)
@@ -150,10 +155,24 @@ impl Views {
             let kept = self.kept(set, level);
             kept.map(|whole| match missing.is_empty() {
                 true => whole,
-                false => Arc::new(whole.without(missing)),
+                false => self.without(whole, missing),
             })
         };
         system.ok_or(MeasurementError::Degenerate { gain })
+    }
+
+    /// A system without some readings: frames without signs ask for it more than once.
+    fn without(&mut self, whole: Arc<System>, missing: &[u32]) -> Arc<System> {
+        match &self.gapped {
+            Some((of, known, system)) if Arc::ptr_eq(of, &whole) && *known == missing => {
+                Arc::clone(system)
+            }
+            _ => {
+                let system = Arc::new(whole.without(missing));
+                self.gapped = Some((whole, missing.into(), Arc::clone(&system)));
+                system
+            }
+        }
     }
 
     /// The system that serves a pattern set at a noise level, from now on the last one used; the longest unused makes room.

@@ -462,6 +462,41 @@ mod tests {
     }
 
     #[test]
+    fn registers_of_any_width_whiten_alike() {
+        let size = 37;
+        let inverse = Mat::from_fn(size, size, |r, c| match r >= c {
+            true => f64::from(((3 * r + c) as f32).sin()),
+            false => 0.0,
+        });
+        let block = Block::new((0..size as u32).collect(), inverse.as_ref());
+        let mut v: Vec<f32> = (0..size).map(|i| (i as f32).cos()).collect();
+        v.resize(block.height(), 0.0);
+        let products = |run: &dyn Fn(Products<'_, '_>)| {
+            let (mut v, mut sums) = (v.clone(), vec![0.0; block.height()]);
+            run(Products {
+                block: &block,
+                sums: &mut [(&mut v, &mut sums)],
+            });
+            sums
+        };
+        let transposed = |run: &dyn Fn(Transposed<'_>)| {
+            let mut out = vec![0.0; size];
+            run(Transposed {
+                block: &block,
+                w: &v,
+                out: &mut out,
+            });
+            out
+        };
+        let native = products(&|p| Arch::new().dispatch(p));
+        assert_eq!(products(&|p| p.with_simd(pulp::Scalar)), native);
+        assert_eq!(products(&|p| p.with_simd(pulp::Scalar256b)), native);
+        let native = transposed(&|t| Arch::new().dispatch(t));
+        assert_eq!(transposed(&|t| t.with_simd(pulp::Scalar)), native);
+        assert_eq!(transposed(&|t| t.with_simd(pulp::Scalar256b)), native);
+    }
+
+    #[test]
     fn refuses_what_has_no_factor() {
         let apart = Spread::Apart(vec![0.0, 0.0]);
         assert!(Whitener::new(&apart, &[0.0], 1.0, &[]).is_none());

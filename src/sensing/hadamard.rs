@@ -155,7 +155,7 @@ impl Operator for Hadamard {
     fn apply(&self, v: &[f32], y: &mut [f32], scratch: &mut [f32]) {
         assert_eq!((y.len(), v.len()), self.shape());
         let rows = match &self.unpermuted {
-            Some(rows) if v.len() == scratch.len() => {
+            Some(rows) if v.len() == scratch.len() && v.len() > LANES => {
                 transform(Some(v), scratch);
                 rows
             }
@@ -298,7 +298,8 @@ kernel! {
     }
 }
 
-/// The unnormalised Walsh–Hadamard transform across groups of values, in place, or of what is `from` elsewhere, as long.
+/// The unnormalised Walsh–Hadamard transform across groups of values, in place, or of more than one group that is `from`
+/// elsewhere, as long.
 fn transform(from: Option<&[f32]>, v: &mut [f32]) {
     Arch::new().dispatch(Transform { from, v });
 }
@@ -462,26 +463,34 @@ mod tests {
     fn registers_of_any_width_transform_alike() {
         for len in [8usize, 16, 64, 128, 1024, 4096] {
             let values: Vec<f32> = (0..len).map(|i| (i as f32 * 0.7).sin()).collect();
-            let by = |transform: &dyn Fn(&mut [f32])| {
+            let in_place = |run: &dyn Fn(Transform<'_>)| {
                 let mut v = values.clone();
-                transform(&mut v);
+                run(Transform {
+                    from: None,
+                    v: &mut v,
+                });
                 v
             };
-            let narrow = by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar));
-            assert_eq!(
-                by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar128b)),
-                narrow
-            );
-            assert_eq!(
-                by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar256b)),
-                narrow
-            );
-            assert_eq!(
-                by(&|v| Transform { from: None, v }.with_simd(pulp::Scalar512b)),
-                narrow
-            );
-            assert_eq!(by(&|v| transform(None, v)), narrow);
-            assert_eq!(by(&|v| transform(Some(&values), v)), narrow);
+            let elsewhere = |run: &dyn Fn(Transform<'_>)| {
+                let mut v = vec![f32::NAN; len];
+                run(Transform {
+                    from: Some(&values),
+                    v: &mut v,
+                });
+                v
+            };
+            let runs: [&dyn Fn(Transform<'_>); 5] = [
+                &|t| t.with_simd(pulp::Scalar),
+                &|t| t.with_simd(pulp::Scalar128b),
+                &|t| t.with_simd(pulp::Scalar256b),
+                &|t| t.with_simd(pulp::Scalar512b),
+                &|t| Arch::new().dispatch(t),
+            ];
+            let narrow = in_place(runs[0]);
+            for run in runs {
+                assert_eq!(in_place(run), narrow);
+                assert!(len == LANES || elsewhere(run) == narrow, "{len}");
+            }
         }
     }
 

@@ -40,7 +40,7 @@ impl<T: Whole> Images<T> {
         self.step.iter().chain(&self.unit)
     }
 
-    /// Bytes of all images.
+    /// Bytes of all images, without what makes runs full.
     pub(super) fn bytes(&self) -> usize {
         self.count() * size_of::<T>() * self.len()
     }
