@@ -3,7 +3,7 @@
 //! Symmetric Gauss–Jordan elimination: to sweep pivots K is to replace A by A_IJ − A_IK P A_KJ with P = A_KK⁻¹, A_IK by A_IK P and
 //! A_KK by −P (Goodnight 1979, "A tutorial on the SWEEP operator"); once all are swept, −A⁻¹ is left. Nearly all of it is
 //! products of a panel with itself on one triangle, which stays in the caches: factor, triangular inverse and product one after
-//! another, by recursion down to pairs of columns, take three times as long at the few hundred columns of a state.
+//! another, by recursion down to pairs of columns, take twice as long at the few hundred columns of a state.
 
 use super::aligned::{REGISTER, from_line};
 use super::grid::Grid;
