@@ -40,12 +40,16 @@ fn frame(sensor: &SensorDescription, scene: u64) -> (RangeImage, Measurement) {
     (truth, measurement)
 }
 
+/// With the patterns that magnitudes need, m/n = 10 %.
+fn unsigned_sensor(prior: &Prior) -> SensorDescription {
+    let sampling = Sampling::for_data(Data::Magnitudes);
+    sim::describe_sampled(sampling, (64, 64), &prior.knots, 30.0, (1, 410), 1).unwrap()
+}
+
 #[test]
 fn most_frames_come_back_nearly_as_well_without_signs() {
     let prior = Prior::embedded().unwrap();
-    let sampling = Sampling::for_data(Data::Magnitudes);
-    let sensor =
-        sim::describe_sampled(sampling, (64, 64), &prior.knots, 30.0, (1, 410), 1).unwrap();
+    let sensor = unsigned_sensor(&prior);
     let mut signed = tracker(&prior, &sensor, Data::Linear);
     let mut unsigned = tracker(&prior, &sensor, Data::Magnitudes);
     let mut ratios = vec![];
@@ -70,9 +74,7 @@ fn most_frames_come_back_nearly_as_well_without_signs() {
 #[test]
 fn what_is_missing_may_hold_anything() {
     let prior = Prior::embedded().unwrap();
-    let sampling = Sampling::for_data(Data::Magnitudes);
-    let sensor =
-        sim::describe_sampled(sampling, (64, 64), &prior.knots, 30.0, (1, 410), 1).unwrap();
+    let sensor = unsigned_sensor(&prior);
     let (_, measurement) = frame(&sensor, 2);
     let recover = |anything: f32| {
         let mut measurement = magnitudes(&measurement);

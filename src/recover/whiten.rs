@@ -117,8 +117,8 @@ impl Whitener {
     /// S₀^(−½) v, (rows), of each of `vectors` v indexed like y, (J·m): what takes long is to read the factors, once.
     pub(super) fn apply<const V: usize>(&self, vectors: [&[f32]; V]) -> [Buffer<f32>; V] {
         let mut out = vectors.map(|_| Buffer::with_capacity(self.len));
-        let height = self.blocks.iter().map(Block::height).max().unwrap_or(0);
-        let mut room = vectors.map(|_| [(); 2].map(|()| Buffer::zeros(height + REGISTER)));
+        let room = || Buffer::zeros(self.largest().next_multiple_of(REGISTER) + REGISTER);
+        let mut room = vectors.map(|_| [room(), room()]);
         for block in &self.blocks {
             let height = block.height();
             let mut sums = room.each_mut().map(|[values, sums]| {
@@ -189,8 +189,7 @@ impl Whitener {
     /// S₀^(−½)ᵀ w of `w`, (rows), into `out` indexed like y, (J·m); 0 where a reading is missing.
     pub(super) fn apply_transposed(&self, w: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        let height = self.blocks.iter().map(Block::height).max().unwrap_or(0);
-        let mut room = Buffer::zeros(height + REGISTER);
+        let mut room = Buffer::zeros(self.largest().next_multiple_of(REGISTER) + REGISTER);
         let mut start = 0;
         for block in &self.blocks {
             let size = block.rows.len();

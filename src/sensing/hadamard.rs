@@ -496,33 +496,29 @@ mod tests {
 
     #[test]
     fn linear_permutations_need_no_gathering() {
-        let pixels = 64;
-        let shuffled = Hadamard::random(pixels, 20, 3).unwrap();
-        let morton = Hadamard::variable_density(8, 8, 20, 3).unwrap();
-        assert_eq!(
-            (&shuffled.unpermuted, morton.unpermuted.is_some()),
-            (&None, true)
-        );
-        let gathering = Hadamard {
-            unpermuted: None,
-            groups: Groups::new(&morton.rows),
-            ..morton.clone()
-        };
-        let v: Vec<f32> = (0..pixels).map(|i| (i as f32 * 0.7).sin()).collect();
-        let seen = |op: &Hadamard| {
-            let (mut y, mut scratch) = (vec![0.0; 20], vec![f32::NAN; op.scratch()]);
-            op.apply(&v, &mut y, &mut scratch);
-            let mut back = vec![0.0; pixels];
-            op.adjoint(&y, &mut back, &mut scratch);
-            [y, back].concat()
-        };
-        let (plain, gathered) = (seen(&morton), seen(&gathering));
-        assert!(
-            plain
-                .iter()
-                .zip(&gathered)
-                .all(|(a, b)| (a - b).abs() < 1e-5)
-        );
+        let shuffled = Hadamard::random(64, 20, 3).unwrap();
+        assert_eq!(shuffled.unpermuted, None);
+        for (rows, cols, readings) in [(8, 8, 20), (4, 4, 9), (2, 4, 5)] {
+            let pixels = rows * cols;
+            let morton = Hadamard::variable_density(rows, cols, readings, 3).unwrap();
+            assert!(morton.unpermuted.is_some(), "{pixels}");
+            let gathering = Hadamard {
+                unpermuted: None,
+                groups: Groups::new(&morton.rows),
+                ..morton.clone()
+            };
+            let v: Vec<f32> = (0..pixels).map(|i| (i as f32 * 0.7).sin()).collect();
+            let seen = |op: &Hadamard| {
+                let readings = op.shape().0;
+                let (mut y, mut scratch) = (vec![0.0; readings], vec![f32::NAN; op.scratch()]);
+                op.apply(&v, &mut y, &mut scratch);
+                let mut back = vec![0.0; pixels];
+                op.adjoint(&y, &mut back, &mut scratch);
+                [y, back].concat()
+            };
+            let mut pairs = seen(&morton).into_iter().zip(seen(&gathering));
+            assert!(pairs.all(|(a, b)| (a - b).abs() < 1e-5), "{pixels}");
+        }
     }
 
     #[test]
