@@ -68,7 +68,8 @@ fn most_frames_come_back_nearly_as_well_without_signs() {
         ratios.push(error(&mut unsigned, &magnitudes(&measurement)) / usual);
     }
     ratios.sort_by(f64::total_cmp);
-    assert!(ratios[4] < 1.45, "{ratios:?}"); // from signs of the nearest minimum: 2.1
+    // from signs of the nearest minimum: 2.1 in the middle
+    assert!(ratios[4] < 1.2 && ratios[7] < 1.4, "{ratios:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What refinement needs to know of a pattern set, and how near to x₀ it keeps each pixel.
 
 use super::rest::Rest;
+use super::signs::one_sign;
 use super::variation::norm;
 use crate::sensing::Operator;
 
@@ -21,6 +22,8 @@ pub(super) struct Gauge {
     pub(super) level: Vec<f32>,
     /// the same of an x₀ that does not say of one pixel what it knows of the next: all alike, (n)
     pub(super) even_level: Vec<f32>,
+    /// see [`sure`](super::signs::sure)
+    pub(super) sure: Vec<f32>,
 }
 
 impl Gauge {
@@ -29,32 +32,34 @@ impl Gauge {
         let fraction = readings as f32 / pixels as f32;
         let (at, power) = PROXIMITY_AT;
         let level = |seen: f32| (at / seen).powf(power);
-        let seen = seen(pattern);
+        let (seen, sure) = seen(pattern);
         let seen = seen.iter().map(|seen| level(seen.max(fraction.min(at))));
         Self {
             norm: norm(pattern),
             energy: rest.energy(pattern),
             level: seen.collect(),
             even_level: vec![level(fraction); pixels],
+            sure,
         }
     }
 }
 
-/// Share of each pixel that readings see, Σ_j A_ji², (n).
-fn seen(pattern: &dyn Operator) -> Vec<f32> {
+/// Share of each pixel that readings see, Σ_j A_ji², (n), and which signs are [`sure`](super::signs::sure), (m).
+fn seen(pattern: &dyn Operator) -> (Vec<f32>, Vec<f32>) {
     let (readings, pixels) = pattern.shape();
     let (mut unit, mut row) = (vec![0.0; readings], vec![0.0; pixels]);
     let mut scratch = vec![0.0; pattern.scratch()];
     let mut seen = vec![0.0; pixels];
-    for j in 0..readings {
+    let sign = |j: usize| {
         unit[j] = 1.0;
         pattern.adjoint(&unit, &mut row, &mut scratch);
         unit[j] = 0.0;
-        seen.iter_mut()
-            .zip(&row)
-            .for_each(|(seen, a)| *seen += a * a);
-    }
-    seen
+        let pixels = seen.iter_mut().zip(&row);
+        pixels.for_each(|(seen, a)| *seen += a * a);
+        one_sign(&row)
+    };
+    let sure = (0..readings).map(sign).collect();
+    (seen, sure)
 }
 
 #[cfg(test)]

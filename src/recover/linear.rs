@@ -1,7 +1,7 @@
 //! Linear estimates from second moments: x ≈ x̄ + V s, s ~ N(0, Σ), the closed form of any A.
 
 use super::columns::Columns;
-use super::fuse::{Patterns, add_columns, symmetric_product};
+use super::fuse::{Patterns, symmetric_product};
 use super::grid::Grid;
 use super::model::eight_bits_of;
 use super::rest::{Rest, Spread};
@@ -126,19 +126,6 @@ impl Linear {
     /// A x̄, (J·m).
     pub(super) fn offset(&self) -> &[f32] {
         &self.offset
-    }
-
-    /// A E\[x | y\], (J·m).
-    pub(super) fn readings(
-        &self,
-        moments: &FrameMoments,
-        noise: &[f32],
-        measurement: &Measurement,
-    ) -> Option<Vec<f32>> {
-        let scores = self.scores(moments, noise, measurement)?;
-        let mut readings = self.offset.clone();
-        add_columns(self.matrix.as_ref(), scores.into_iter(), &mut readings);
-        Some(readings)
     }
 
     /// ŝ, (r): (Σ⁻¹ + (AV)ᵀ N⁻¹ AV) ŝ = (AV)ᵀ N⁻¹ (y − A x̄). `None` where the noise is not positive definite.

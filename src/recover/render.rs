@@ -11,10 +11,11 @@ use super::model::Model;
 use super::report::{Estimate, Settings, Source, StartKind};
 use super::track::{USUAL_INTERVAL_S, apart_s, without};
 use super::variation::{State, Terms};
+use super::weighing::{Weighed, weighed};
 use crate::frame::Measurement;
 use crate::pool::Buffer;
 use crate::prior::{Activations, Unrolled};
-use crate::sensing::{Operator, SensorDescription};
+use crate::sensing::{Data, Operator, SensorDescription};
 use crate::simd::kernel;
 use std::sync::Arc;
 
@@ -105,8 +106,8 @@ impl Renderer {
             .get_or_insert_with(|| Gauge::new(&self.model.rest, pattern));
         let norm = gauge.norm;
         let mut y: Buffer<f32> = measurement.y.iter().map(|y| y / scale).collect();
-        let negative = estimate.signs.negative.iter();
-        negative.for_each(|&i| y[i as usize] = -y[i as usize]);
+        let signs = y.iter_mut().zip(&estimate.signs.expected);
+        signs.for_each(|(y, sign)| *y = y.copysign(*sign));
         let warm = estimate.report.start == StartKind::Warm && !self.state.x.is_empty();
         let last = warm.then(|| {
             self.state
@@ -130,8 +131,8 @@ impl Renderer {
         } else if self.settings.refine.iterations > 0 {
             let own = first.x.clone();
             let pull = self.pull(&mut first, last.as_deref(), &y, measurement);
-            let noise = self.noise(estimate, measurement);
-            let terms = Terms {
+            let noise = self.noise(scale, measurement.gain);
+            let told = Terms {
                 norm,
                 y: &y,
                 missing: &measurement.missing,
@@ -140,12 +141,17 @@ impl Renderer {
                 pull: &pull,
                 ..Terms::new(&self.settings.refine, pattern, self.description.cols)
             };
+            let weighed = self.weighed(&told, estimate, measurement.pattern_set);
+            let terms = match &weighed {
+                Some(Weighed { y, noise }) => Terms { y, noise, ..told },
+                None => told,
+            };
             let start = match (&estimate.source, &last) {
                 (Source::Blank, Some(last)) => last,
                 _ => &first.x,
             };
             self.state.restart(start);
-            let conditions = self.conditions(pattern.shape(), &noise);
+            let conditions = self.conditions(pattern.shape(), terms.noise);
             let (m, n) = pattern.shape();
             let steps = match conditions {
                 Some(_) => self
@@ -154,7 +160,9 @@ impl Renderer {
                     .unrolled_steps(warm, m as f32 / n as f32),
                 None => self.settings.refine.steps(warm),
             };
-            if terms.descend(&mut self.state, steps).is_none() {
+            let descended = terms.descend(&mut self.state, steps);
+            let (y, noise) = weighed.map_or((y, noise), |weighed| (weighed.y, weighed.noise));
+            if descended.is_none() {
                 self.state.x = first.x;
             } else if let Some(conditions) = conditions {
                 unrolled = Some(Unfinished {
@@ -179,14 +187,19 @@ impl Renderer {
         }
     }
 
-    /// αN₀, (J × J), at the return that the prior knows, with what uncertain signs add.
-    fn noise(&self, estimate: &Estimate, measurement: &Measurement) -> Buffer<f32> {
-        let gain = measurement.gain / (estimate.scale * estimate.scale);
-        let mut noise: Buffer<f32> = self.description.noise.iter().map(|v| gain * v).collect();
-        let diagonal = noise.iter_mut().step_by(self.description.channels() + 1);
-        let signs = diagonal.zip(&estimate.signs.variance);
-        signs.for_each(|(noise, variance)| *noise += variance);
-        noise
+    /// Readings as refined images expect them, where only magnitudes are told.
+    fn weighed(&self, terms: &Terms<'_>, estimate: &Estimate, set: usize) -> Option<Weighed> {
+        let gauge = self.gauges[set].as_ref()?;
+        let warm = estimate.report.start == StartKind::Warm;
+        let steps = self.settings.refine.steps(warm);
+        let unsigned = self.description.data == Data::Magnitudes && gauge.sure.contains(&0.0);
+        unsigned.then(|| weighed(terms, &gauge.sure, &estimate.signs.expected, steps))
+    }
+
+    /// αN₀, (J × J), of a frame `scale` times as bright as the return that the prior knows.
+    fn noise(&self, scale: f32, gain: f32) -> Buffer<f32> {
+        let gain = gain / (scale * scale);
+        self.description.noise.iter().map(|v| gain * v).collect()
     }
 
     /// What the unrolled network goes by with readings of an operator of m × n, αN₀ being `noise`; `None` where there is none,

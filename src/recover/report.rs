@@ -208,11 +208,8 @@ pub struct Estimate {
 /// Signs found of readings of which only magnitudes are told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Signs {
-    /// positions in y of readings taken to be below 0, strictly increasing
-    pub negative: Vec<u32>,
-    /// variance that signs which may be wrong put on a reading of each channel, at the return that the prior knows, (J);
-    /// empty where readings have signs
-    pub variance: Vec<f32>,
+    /// what is expected of each, in \[−1, 1\], (J·m); empty where readings have signs
+    pub expected: Vec<f32>,
 }
 
 /// What a first image x₀ is made from, at the return that the prior knows.

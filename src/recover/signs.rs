@@ -24,9 +24,6 @@ const ROUNDS: usize = 15;
 const SHARE: f32 = 0.7;
 /// Mean square change, over its usual variance, of a reading's expected value at which rounds end.
 const ENOUGH: f64 = 1e-4;
-/// The same of principal directions.
-const PRINCIPAL_ROUNDS: usize = 30;
-
 /// The sign, 1 or −1, of readings that have the same of every image ≥ 0; 0 of the others, (m).
 pub(super) fn sure(operator: &dyn Operator) -> Vec<f32> {
     let (readings, pixels) = operator.shape();
@@ -36,15 +33,25 @@ pub(super) fn sure(operator: &dyn Operator) -> Vec<f32> {
         unit[j] = 1.0;
         operator.adjoint(&unit, &mut pattern, &mut scratch);
         unit[j] = 0.0;
-        let most = pattern.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let nothing = LEAST_WEIGHT * most;
-        match pattern.iter().all(|v| *v >= -nothing) {
-            true => 1.0,
-            false if pattern.iter().all(|v| *v <= nothing) => -1.0,
-            false => 0.0,
-        }
+        one_sign(&pattern)
     };
     (0..readings).map(sign).collect()
+}
+
+/// The sign of all weights of a pattern, (n); 0 where they differ.
+pub(super) fn one_sign(pattern: &[f32]) -> f32 {
+    let most = pattern.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    let nothing = LEAST_WEIGHT * most;
+    match pattern.iter().all(|v| *v >= -nothing) {
+        true => 1.0,
+        false if pattern.iter().all(|v| *v <= nothing) => -1.0,
+        false => 0.0,
+    }
+}
+
+/// Whether the sign of reading `i` of J·m is `sure`, (m).
+pub(super) fn fixed(sure: &[f32], i: usize) -> bool {
+    sure[i % sure.len()] != 0.0
 }
 
 /// b with the signs of `like`, or those that are sure, (J·m).
@@ -79,32 +86,6 @@ pub(super) fn loudness(
     found / usual
 }
 
-/// The magnitudes of a measurement with the signs that principal directions explain, turn about with their estimate.
-pub(super) fn settle_principal(
-    linear: &Linear,
-    moments: &FrameMoments,
-    noise: &[f32],
-    measurement: &Measurement,
-    sure: &[f32],
-) -> Vec<f32> {
-    let mut now = Measurement {
-        y: signed(&measurement.y, linear.offset(), sure),
-        missing: measurement.missing.clone(),
-        ..*measurement
-    };
-    for _ in 0..PRINCIPAL_ROUNDS {
-        let Some(like) = linear.readings(moments, noise, &now) else {
-            break;
-        };
-        let next = signed(&measurement.y, &like, sure);
-        if next == now.y {
-            break;
-        }
-        now.y = next;
-    }
-    now.y
-}
-
 /// A frame's magnitudes, at the return that the prior knows.
 pub(super) struct Unsigned<'a> {
     pub(super) model: &'a Model,
@@ -128,19 +109,16 @@ pub(super) struct Settled {
     pub(super) ratio: f64,
     /// free energy of signs and state, over the number of readings: −ln of how likely the magnitudes are, about
     pub(super) loss: f64,
-    /// see [`Unsigned::doubt`]
-    pub(super) doubt: Vec<f32>,
+    /// what is expected of the signs, in \[−1, 1\], (J·m); empty before they are settled
+    pub(super) expected: Vec<f32>,
 }
 
-/// What came of weighing signs, summed over the readings.
-#[derive(Default)]
-struct Weighed {
-    /// squared changes of expected values, over their usual variance
-    change: f64,
-    /// variance of the readings about their expected values, over their usual one
-    unknown: f64,
+/// What signs leave open, summed over the readings.
+pub(super) struct Undecided {
+    /// variance of the readings about their expected values, over their variance beside all the others
+    pub(super) variance: f64,
     /// of the signs, nat
-    entropy: f64,
+    pub(super) entropy: f64,
 }
 
 impl Unsigned<'_> {
@@ -169,7 +147,7 @@ impl Unsigned<'_> {
             code,
             ratio: 2.0 * best.cost / readings.count as f64,
             loss: f64::INFINITY,
-            doubt: vec![],
+            expected: vec![],
         })
     }
 
@@ -238,20 +216,18 @@ impl Unsigned<'_> {
             code = u.iter().map(|&u| u as f32).collect();
             self.model.evaluate(&code, &mut at);
             let dual = system.dual(&system.left(&readings.whitened, at.features(), error));
-            let Weighed {
-                change,
-                unknown,
-                entropy,
-            } = self.weigh(&mut mean, &dual, &precision, scale as f32);
+            let told = (&self.measurement.y[..], self.sure);
+            let undecided = undecided(told, &mean, &precision);
+            let change = weigh(told, &mut mean, &dual, &precision, scale as f32);
             let count = readings.count as f64;
-            ratio = (2.0 * solution.cost + unknown) / count;
-            loss = 0.5 * (ratio / scale + scale.ln()) - entropy / count;
+            ratio = (2.0 * solution.cost + undecided.variance) / count;
+            loss = 0.5 * (ratio / scale + scale.ln()) - undecided.entropy / count;
             if change < ENOUGH * count {
                 break;
             }
         }
         Some(Settled {
-            doubt: self.doubt(&mean),
+            expected: self.expected(&mean),
             y: mean,
             code,
             ratio,
@@ -259,37 +235,47 @@ impl Unsigned<'_> {
         })
     }
 
-    /// Weighs the signs once: of readings expected to be `mean`, what the others say is mean − dual/precision, e² `scale`.
-    fn weigh(&self, mean: &mut [f32], dual: &[f32], precision: &[f32], scale: f32) -> Weighed {
-        let b = &self.measurement.y;
-        let mut weighed = Weighed::default();
-        let present = mean.iter_mut().enumerate();
-        for (i, mean) in present.filter(|(i, _)| precision[*i] > 0.0) {
-            if self.sure[i % self.sure.len()] != 0.0 {
-                continue;
-            }
-            weighed.unknown += f64::from((b[i] * b[i] - *mean * *mean) * precision[i]);
-            weighed.entropy += entropy((*mean / b[i]).into());
+    /// What is expected of the signs of readings, (J·m), that are expected to be `mean`.
+    fn expected(&self, mean: &[f32]) -> Vec<f32> {
+        let readings = mean.iter().zip(&self.measurement.y);
+        let of = |(mean, b): (&f32, &f32)| if *b > 0.0 { mean / b } else { 0.0 };
+        readings.map(of).collect()
+    }
+}
+
+/// Weighs signs of the readings `b`, (J·m), once where they are not `sure`: of readings expected to be `mean` the others say
+/// mean − dual/precision, with a variance of scale/precision. Mean square change, over that variance, summed.
+pub(super) fn weigh(
+    (b, sure): (&[f32], &[f32]),
+    mean: &mut [f32],
+    dual: &[f32],
+    precision: &[f32],
+    scale: f32,
+) -> f64 {
+    let mut change = 0.0;
+    for (i, mean) in mean.iter_mut().enumerate() {
+        if precision[i] > 0.0 && !fixed(sure, i) {
             let others = *mean * precision[i] - dual[i]; // over their variance
             let step = SHARE * (b[i] * (b[i] * others / scale).tanh() - *mean);
-            weighed.change += f64::from(step.powi(2) * precision[i]);
+            change += f64::from(step.powi(2) * precision[i]);
             *mean += step;
         }
-        weighed
     }
+    change
+}
 
-    /// Variance that doubt about signs leaves each channel's readings, (J), where `mean`, (J·m), are those expected.
-    fn doubt(&self, mean: &[f32]) -> Vec<f32> {
-        let readings = self.sure.len();
-        let mut present = vec![true; mean.len()];
-        let missing = self.measurement.missing.iter();
-        missing.for_each(|&i| present[i as usize] = false);
-        let channel = |g: usize| {
-            let own = (g * readings..(g + 1) * readings).filter(|&i| present[i]);
-            let of = |i: usize| self.measurement.y[i].powi(2) - mean[i].powi(2);
-            own.clone().map(of).sum::<f32>().max(0.0) / own.count().max(1) as f32
-        };
-        (0..mean.len() / readings).map(channel).collect()
+/// What signs of the readings `b`, (J·m), leave open that are expected to be `mean`.
+pub(super) fn undecided((b, sure): (&[f32], &[f32]), mean: &[f32], precision: &[f32]) -> Undecided {
+    let (mut variance, mut entropies) = (0.0, 0.0);
+    for (i, mean) in mean.iter().enumerate() {
+        if precision[i] > 0.0 && !fixed(sure, i) {
+            variance += f64::from((b[i] * b[i] - mean * mean) * precision[i]);
+            entropies += entropy((mean / b[i]).into());
+        }
+    }
+    Undecided {
+        variance,
+        entropy: entropies,
     }
 }
 

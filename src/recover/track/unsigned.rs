@@ -6,10 +6,10 @@ use crate::frame::Measurement;
 use crate::pool::Buffer;
 use crate::recover::belief::Belief;
 use crate::recover::error::MeasurementError;
-use crate::recover::expectation::expected;
+use crate::recover::guesses::guesses;
 use crate::recover::method::Method;
 use crate::recover::report::Signs;
-use crate::recover::signs::{Settled, Unsigned, loudness, settle_principal, signed};
+use crate::recover::signs::{Settled, Unsigned, loudness, signed};
 use crate::sensing::Data;
 
 impl<C: Clock> Tracker<C> {
@@ -22,22 +22,22 @@ impl<C: Clock> Tracker<C> {
             return Ok(None);
         }
         let set = measurement.pattern_set;
+        let channels = self.description.channels();
         let sure = self.views.sure(set).to_vec();
         if sure.iter().all(|sign| *sign != 0.0) {
-            let signed = with_signs(measurement, &measurement.y, &sure);
-            return Ok(Some(found(signed, vec![])));
+            return Ok(Some(found(measurement, sure.repeat(channels))));
         }
         let rough = self.at_usual_return(measurement)?;
         if self.settings.method != Method::Latent {
-            let y = self.signed_image(&rough, &sure);
-            return Ok(Some(found(with_signs(measurement, &y, &sure), vec![])));
+            let like = self.signed_image(&rough, &sure);
+            let expected: Vec<f32> = like.iter().map(|y| y.signum()).collect();
+            return Ok(Some(found(measurement, expected)));
         }
         let settled = match self.signed_warm(measurement, &rough, &sure)? {
             Some(settled) => settled,
             None => self.signed_cold(measurement, &rough, &sure)?,
         };
-        let signed = with_signs(measurement, &settled.y, &sure);
-        Ok(Some(found(signed, settled.doubt)))
+        Ok(Some(found(measurement, settled.expected)))
     }
 
     /// At about the return that the prior knows: how bright the frame is, is told exactly once signs are known.
@@ -80,7 +80,7 @@ impl<C: Clock> Tracker<C> {
             code,
             ratio: self.error_scale,
             loss: f64::INFINITY,
-            doubt: vec![],
+            expected: vec![],
         };
         let (scale, scaled) = self.told(measurement, &from, sure)?;
         let carried = self.carried_readings(measurement, scale);
@@ -97,14 +97,14 @@ impl<C: Clock> Tracker<C> {
         rough: &Measurement,
         sure: &[f32],
     ) -> Result<Settled, MeasurementError> {
-        let guesses = [
-            self.unsigned(rough, sure).cold(),
-            self.cold_guess(rough, sure),
-        ];
+        let mut guesses = self.guesses(rough, sure);
+        if guesses.is_empty() {
+            guesses.extend(self.unsigned(rough, sure).cold());
+        }
         let (k, len) = (self.model.code_len(), self.model.state_len());
         let belief = |scale: f64| Belief::prior(k, len, scale).beside(scale);
         let mut best: Option<Settled> = None;
-        for guess in guesses.into_iter().flatten() {
+        for guess in guesses {
             let next = self.settled(rough, guess, sure, belief, None)?;
             best = Some(better(best, next));
         }
@@ -150,28 +150,24 @@ impl<C: Clock> Tracker<C> {
         })
     }
 
-    /// What is expected of the readings before any sign is chosen.
-    fn cold_guess(&self, rough: &Measurement, sure: &[f32]) -> Option<Settled> {
-        let (linear, moments) = self.views.linear(rough.pattern_set)?;
-        let channels = self.description.channels();
-        let noise: Vec<f32> = self
-            .description
-            .noise
-            .iter()
-            .step_by(channels + 1)
-            .map(|v| v * rough.gain)
-            .collect();
-        let like = expected(linear, moments, (&rough.y, &noise), sure, &rough.missing)?;
-        let y = signed(&rough.y, &like, sure);
-        let signed = with_signs(rough, &y, sure);
-        let code = linear.code(moments, &self.description.noise, &signed)?;
-        Some(Settled {
-            y,
-            code,
-            ratio: 1.0,
-            loss: f64::INFINITY,
-            doubt: vec![],
-        })
+    /// Guesses on principal directions, each with the code that goes with it; none where the prior knows no directions.
+    fn guesses(&self, rough: &Measurement, sure: &[f32]) -> Vec<Settled> {
+        let Some((linear, moments)) = self.views.linear(rough.pattern_set) else {
+            return vec![];
+        };
+        let noise = &self.description.noise;
+        let means = guesses(linear, moments, noise, rough, sure);
+        let settled = means.into_iter().filter_map(|mean| {
+            let code = linear.code(moments, noise, &with_signs(rough, &mean, sure))?;
+            Some(Settled {
+                y: mean,
+                code,
+                ratio: 1.0,
+                loss: f64::INFINITY,
+                expected: vec![],
+            })
+        });
+        settled.collect()
     }
 
     fn unsigned<'a>(&'a self, measurement: &'a Measurement, sure: &'a [f32]) -> Unsigned<'a> {
@@ -199,10 +195,12 @@ impl<C: Clock> Tracker<C> {
         let set = rough.pattern_set;
         let pattern = &self.description.patterns[set];
         let principal = self.settings.method == Method::Principal;
-        match principal.then(|| self.views.linear(set)).flatten() {
-            Some((linear, moments)) => {
-                settle_principal(linear, moments, &self.description.noise, rough, sure)
-            }
+        let linear = principal.then(|| self.views.linear(set)).flatten();
+        let guesses = linear.map(|(linear, moments)| {
+            guesses(linear, moments, &self.description.noise, rough, sure)
+        });
+        match guesses.unwrap_or_default().first() {
+            Some(likeliest) => signed(&rough.y, likeliest, sure),
             None => {
                 let (channels, pixels) = (self.description.channels(), self.description.pixels());
                 let nothing = vec![0.0; rough.y.len()];
@@ -221,12 +219,15 @@ fn with_signs(measurement: &Measurement, like: &[f32], sure: &[f32]) -> Measurem
     }
 }
 
-/// A signed measurement and what its signs are.
-fn found(signed: Measurement, variance: Vec<f32>) -> (Measurement, Signs) {
-    let readings = signed.y.iter().enumerate();
-    let below = readings.filter(|(_, y)| **y < 0.0);
-    let negative = below.map(|(i, _)| i as u32).collect();
-    (signed, Signs { negative, variance })
+/// A measurement with the signs that are expected, in \[−1, 1\], (J·m).
+fn found(measurement: &Measurement, expected: Vec<f32>) -> (Measurement, Signs) {
+    let readings = measurement.y.iter().zip(&expected);
+    let signed = Measurement {
+        y: readings.map(|(b, sign)| b.copysign(*sign)).collect(),
+        missing: measurement.missing.clone(),
+        ..*measurement
+    };
+    (signed, Signs { expected })
 }
 
 fn better(best: Option<Settled>, next: Settled) -> Settled {
