@@ -13,13 +13,22 @@ use relucent::sim::{self, Sampling, Split};
 use std::sync::Arc;
 
 fn tracker(prior: &Prior, sensor: &SensorDescription, data: Data) -> Tracker<Manual> {
-    let sensor = SensorDescription {
-        data,
-        ..sensor.clone()
-    };
     let settings = Settings {
         refine: Refine::NONE, // of x₀
         ..Settings::default()
+    };
+    tracker_with(settings, prior, sensor, data)
+}
+
+fn tracker_with(
+    settings: Settings,
+    prior: &Prior,
+    sensor: &SensorDescription,
+    data: Data,
+) -> Tracker<Manual> {
+    let sensor = SensorDescription {
+        data,
+        ..sensor.clone()
     };
     Tracker::new(Arc::new(sensor), prior, settings, Manual::default()).unwrap()
 }
@@ -73,17 +82,43 @@ fn most_frames_come_back_nearly_as_well_without_signs() {
 }
 
 #[test]
+fn refinement_brings_a_frame_without_signs_nearer() {
+    let prior = Prior::embedded().unwrap();
+    let sensor = unsigned_sensor(&prior);
+    let (truth, measurement) = frame(&sensor, 2);
+    let error = |name: &str| {
+        let settings = Settings::preset(name).unwrap();
+        let mut tracker = tracker_with(settings, &prior, &sensor, Data::Magnitudes);
+        let mut recovered = RangeImage::default();
+        let measurement = magnitudes(&measurement);
+        tracker.recover(&measurement, &mut recovered).unwrap();
+        let mut errors = RangeErrors::default();
+        errors.add(&recovered, &truth, 30.0);
+        errors.range_rmse_m()
+    };
+    let [plain, refined, network] = ["latent", "latent+tv", "latent+net"].map(error);
+    assert!(
+        refined < 0.8 * plain && network < 0.95 * refined,
+        "{plain} {refined} {network}"
+    );
+    for other in ["pca", "pca+tv", "tv", "wavelet", "dct"] {
+        assert!(error(other).is_finite(), "{other}");
+    }
+}
+
+#[test]
 fn what_is_missing_may_hold_anything() {
     let prior = Prior::embedded().unwrap();
     let sensor = unsigned_sensor(&prior);
     let (_, measurement) = frame(&sensor, 2);
-    let recover = |anything: f32| {
+    let recover = |settings: &Settings, anything: f32| {
         let mut measurement = magnitudes(&measurement);
         measurement.missing = (3..2000).step_by(100).collect();
         for &at in &measurement.missing {
             measurement.y[at as usize] = anything;
         }
-        let mut tracker = tracker(&prior, &sensor, Data::Magnitudes);
+        let settings = settings.clone();
+        let mut tracker = tracker_with(settings, &prior, &sensor, Data::Magnitudes);
         let mut recovered = [RangeImage::default(), RangeImage::default()];
         for (sequence, recovered) in (0..).zip(&mut recovered) {
             measurement.sequence = sequence;
@@ -92,8 +127,12 @@ fn what_is_missing_may_hold_anything() {
         }
         recovered
     };
-    let usual = recover(0.0);
-    assert!(recover(f32::NAN) == usual && recover(-3.0) == usual);
+    for name in ["latent+net", "latent", "pca+tv", "tv"] {
+        let settings = Settings::preset(name).unwrap();
+        let usual = recover(&settings, 0.0);
+        assert!(recover(&settings, f32::NAN) == usual, "{name}");
+        assert!(recover(&settings, -3.0) == usual, "{name}");
+    }
 }
 
 #[test]

@@ -163,12 +163,17 @@ impl<T: Value> Factor<T> {
     /// B ← M⁻¹ B.
     pub(super) fn solve(&self, mut right: MatMut<'_, T>) {
         self.solve_lower(right.as_mut());
-        solve_upper_triangular_in_place(self.lower().transpose(), right, Par::Seq);
+        self.solve_lower_transposed(right);
     }
 
     /// B ← L⁻¹ B.
     pub(super) fn solve_lower(&self, right: MatMut<'_, T>) {
         solve_lower_triangular_in_place(self.lower(), right, Par::Seq);
+    }
+
+    /// B ← L⁻ᵀ B.
+    pub(super) fn solve_lower_transposed(&self, right: MatMut<'_, T>) {
+        solve_upper_triangular_in_place(self.lower().transpose(), right, Par::Seq);
     }
 
     /// M⁻¹

@@ -1,13 +1,13 @@
 //! What magnitudes may come from, before any sign is known.
 //!
 //! x ≈ x̄ + V s, s ~ N(0, Σ), and what the directions leave over counts as noise of each reading by itself. A guess is what is
-//! expected of the readings, E\[y\]: each is weighed beside what all the others say, who follow in closed form (the mean field of
-//! Ising spins without their own reaction; Thouless, Anderson & Palmer 1977). It ends in one of many minima, of which most are
-//! the right one but for whole channels turned round. From images drawn at random one in four ends in the right one, so dozens
-//! of them nearly always find it, all at once as products of matrices.
+//! expected of the readings, E\[y\]: each is weighed beside what the others are expected to be, its own part in that left out (mean
+//! field; Wainwright & Jordan 2008, §5.3). It ends in one of many minima, of which most are the right one but for whole channels
+//! turned round. From images drawn at random one in four ends in the right one, so dozens of them nearly always find it, all at
+//! once as products of matrices.
 
 use super::fuse::symmetric_product;
-use super::grid::{Grid, energy};
+use super::grid::{Factor, Grid, energy};
 use super::linear::{FrameMoments, Linear};
 use super::signs::{fixed, undecided, weigh};
 use crate::frame::Measurement;
@@ -35,15 +35,25 @@ struct Field {
     directions: Grid<f32>,
     /// 1/variance of each reading beside all the others, (J·m)
     precision: Vec<f32>,
+    /// of L
+    factor: Factor<f32>,
 }
 
-/// Guesses, a column each.
-struct Guesses {
+/// What readings may be, and the code that goes with it.
+pub(super) struct Guess {
+    /// E\[y\], (J·m)
+    pub(super) mean: Vec<f32>,
+    /// E\[u | y\], (k)
+    pub(super) code: Vec<f32>,
+}
+
+/// Many guesses, a column each.
+struct Columns {
     /// E\[y\], (J·m × guesses)
     mean: Grid<f32>,
     /// C⁻¹ (E\[y\] − A x̄), (J·m × guesses)
     dual: Grid<f32>,
-    /// along the directions, (r × guesses)
+    /// L⁻¹ (W A V)ᵀ W (E\[y\] − A x̄), (r × guesses)
     along: Grid<f32>,
 }
 
@@ -74,19 +84,23 @@ impl Field {
         let mut directions = Grid::of(whitened.as_ref().transpose(), |v| v);
         factor.solve_lower(directions.as_mut());
         let own = weights.iter().enumerate();
-        let precision = own.map(|(i, w)| w * w * (1.0 - energy(directions.column(i)) as f32));
-        let precision: Vec<f32> = precision.map(|p| p.max(0.0)).collect();
+        let of = |(i, w): (usize, &f32)| match *w > 0.0 {
+            true => (w * w * (1.0 - energy(directions.column(i)) as f32)).max(f32::MIN_POSITIVE),
+            false => 0.0,
+        };
+        let precision: Vec<f32> = own.map(of).collect();
         let finite = weights.iter().chain(&precision).all(|v| v.is_finite());
         finite.then_some(Self {
             weights,
             directions,
             precision,
+            factor,
         })
     }
 
     /// Brings the duals to the means, A x̄ being `offset`, (J·m).
-    fn follow(&self, guesses: &mut Guesses, offset: &[f32]) {
-        let Guesses { mean, dual, along } = guesses;
+    fn follow(&self, guesses: &mut Columns, offset: &[f32]) {
+        let Columns { mean, dual, along } = guesses;
         for (s, dual) in dual.columns_mut().enumerate() {
             let readings = mean.column(s).iter().zip(offset).zip(&self.weights);
             let values = dual.iter_mut().zip(readings);
@@ -104,7 +118,7 @@ impl Field {
     }
 }
 
-impl Guesses {
+impl Columns {
     /// Of images drawn at random, whose readings are believed a little.
     fn drawn(
         linear: &Linear,
@@ -126,6 +140,7 @@ impl Guesses {
             false => 0.0, // of what is missing, whatever it holds
         });
         for (mean, dual) in mean.columns_mut().zip(dual.columns_mut()) {
+            // what is drawn is all that others say, beside nothing of a reading's own
             let values = dual.iter_mut().zip(&field.weights);
             values.for_each(|(dual, w)| *dual *= w * w);
             weigh((b, sure), mean, dual, &field.precision, DOUBT);
@@ -134,24 +149,22 @@ impl Guesses {
     }
 }
 
-/// E\[y\] of guesses at the readings behind `magnitudes`, whose sign is `sure`, (m), where that is not 0: the likeliest first,
-/// no two alike, (J·m) each.
+/// Guesses at the readings behind `magnitudes`, whose sign is `sure`, (m), where that is not 0: the likeliest first, no two alike.
 pub(super) fn guesses(
-    linear: &Linear,
-    moments: &FrameMoments,
+    (linear, moments): (&Linear, &FrameMoments),
     noise: &[f32],
     magnitudes: &Measurement,
     sure: &[f32],
-) -> Vec<Vec<f32>> {
+) -> Vec<Guess> {
     let Some(field) = Field::new(linear, moments, noise, magnitudes) else {
         return vec![];
     };
     let told = (&magnitudes.y[..], sure);
     let (offset, precision) = (linear.offset(), &field.precision);
-    let mut guesses = Guesses::drawn(linear, moments, &field, told);
+    let mut guesses = Columns::drawn(linear, moments, &field, told);
     for _ in 0..ROUNDS {
         field.follow(&mut guesses, offset);
-        let Guesses { mean, dual, .. } = &mut guesses;
+        let Columns { mean, dual, .. } = &mut guesses;
         for (s, mean) in mean.columns_mut().enumerate() {
             weigh(told, mean, dual.column(s), precision, 1.0);
         }
@@ -167,24 +180,34 @@ pub(super) fn guesses(
     let mut ranked: Vec<(f64, usize)> = (0..STARTS).map(|s| (loss(s), s)).collect();
     ranked.retain(|(loss, _)| loss.is_finite());
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut kept: Vec<Vec<f32>> = vec![];
+    field.factor.solve_lower_transposed(guesses.along.as_mut());
+    let mut kept: Vec<Guess> = vec![];
     for (_, s) in ranked {
-        let guess = guesses.mean.column(s);
-        if kept.len() < MOST && kept.iter().all(|k| correlation(k, guess, sure) < SAME) {
-            kept.push(guess.to_vec());
+        let mean = guesses.mean.column(s);
+        let new = |other: &Guess| correlation(&other.mean, mean, sure) < SAME;
+        if kept.len() < MOST && kept.iter().all(new) {
+            kept.push(Guess {
+                mean: mean.to_vec(),
+                code: moments.code(guesses.along.column(s).to_vec()),
+            });
         }
     }
     kept
 }
 
-/// Correlation of two guesses over the readings, (J·m), whose signs are not sure.
+/// Correlation of two guesses over the readings, (J·m), whose signs are not sure; 1 where those are 0.
 fn correlation(a: &[f32], b: &[f32], sure: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| {
-        let pairs = a.iter().zip(b).zip(sure.iter().cycle());
-        let unsure = pairs.filter(|(_, sure)| **sure == 0.0);
-        unsure.map(|((a, b), _)| f64::from(a * b)).sum::<f64>()
+        let pairs = a.iter().zip(b).enumerate();
+        let unsure = pairs.filter(|(i, _)| !fixed(sure, *i));
+        unsure.map(|(_, (a, b))| f64::from(a * b)).sum::<f64>()
     };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    if lengths > 0.0 {
+        dot(a, b) / lengths
+    } else {
+        1.0
+    }
 }
 
 #[cfg(test)]
@@ -239,15 +262,20 @@ mod tests {
             };
             magnitudes.y[0] = readings[0];
             (magnitudes.y[7], magnitudes.missing) = (f32::NAN, vec![7]);
-            let found = guesses(&linear, &moments, &[1e-6], &magnitudes, &sure);
+            let found = guesses((&linear, &moments), &[1e-6], &magnitudes, &sure);
             assert!((1..=MOST).contains(&found.len()));
             let alike = |guess: &[f32]| correlation(guess, &readings, &sure);
-            assert!(alike(&found[0]) > 0.95, "{frame}: {}", alike(&found[0]));
+            assert!(
+                alike(&found[0].mean) > 0.95,
+                "{frame}: {}",
+                alike(&found[0].mean)
+            );
             for (i, guess) in found.iter().enumerate() {
                 let others = found[..i].iter();
-                let most = others.map(|other| correlation(other, guess, &sure));
+                let most = others.map(|other| correlation(&other.mean, &guess.mean, &sure));
                 assert!(most.fold(-1.0, f64::max) < SAME);
-                assert!(guess.iter().all(|y| y.is_finite()) && guess[0] == readings[0]);
+                assert!(guess.mean.iter().all(|y| y.is_finite()));
+                assert!(guess.mean[0] == readings[0]);
             }
         }
     }
@@ -264,6 +292,6 @@ mod tests {
             y: vec![1.0; READINGS],
             ..Measurement::default()
         };
-        assert!(guesses(&linear, &moments, &[0.0], &magnitudes, &[0.0; READINGS]).is_empty());
+        assert!(guesses((&linear, &moments), &[0.0], &magnitudes, &[0.0; READINGS]).is_empty());
     }
 }

@@ -47,6 +47,15 @@ impl FrameMoments {
             remainder: moments.remainder.clone(),
         }
     }
+
+    /// E\[u | s\] = C Σ⁻¹ s, (k).
+    pub(super) fn code(&self, mut s: Vec<f32>) -> Vec<f32> {
+        let scores = s.iter_mut().zip(&self.variances);
+        scores.for_each(|(s, v)| *s /= v);
+        let mut u = vec![0.0; self.cross.rows()];
+        self.cross.apply(&s, &mut u);
+        u
+    }
 }
 
 /// The second moments seen through a pattern set.
@@ -164,12 +173,8 @@ impl Linear {
         noise: &[f32],
         measurement: &Measurement,
     ) -> Option<Vec<f32>> {
-        let mut scores = self.scores(moments, noise, measurement)?;
-        let variances = scores.iter_mut().zip(&moments.variances);
-        variances.for_each(|(s, v)| *s /= v);
-        let mut u = vec![0.0; moments.cross.rows()];
-        moments.cross.apply(&scores, &mut u);
-        Some(u)
+        self.scores(moments, noise, measurement)
+            .map(|scores| moments.code(scores))
     }
 
     /// E\[x | y\] = x̄ + V ŝ, (J·n).

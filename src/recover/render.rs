@@ -141,16 +141,16 @@ impl Renderer {
                 pull: &pull,
                 ..Terms::new(&self.settings.refine, pattern, self.description.cols)
             };
-            let weighed = self.weighed(&told, estimate, measurement.pattern_set);
-            let terms = match &weighed {
-                Some(Weighed { y, noise }) => Terms { y, noise, ..told },
-                None => told,
-            };
             let start = match (&estimate.source, &last) {
                 (Source::Blank, Some(last)) => last,
                 _ => &first.x,
             };
             self.state.restart(start);
+            let weighed = self.weighed(&told, estimate, measurement.pattern_set, warm);
+            let terms = match &weighed {
+                Some(Weighed { y, noise }) => Terms { y, noise, ..told },
+                None => told,
+            };
             let conditions = self.conditions(pattern.shape(), terms.noise);
             let (m, n) = pattern.shape();
             let steps = match conditions {
@@ -187,13 +187,21 @@ impl Renderer {
         }
     }
 
-    /// Readings as refined images expect them, where only magnitudes are told.
-    fn weighed(&self, terms: &Terms<'_>, estimate: &Estimate, set: usize) -> Option<Weighed> {
+    /// Readings as refined images expect them, from where refinement stands on; `None` where their signs are told.
+    fn weighed(
+        &self,
+        terms: &Terms<'_>,
+        estimate: &Estimate,
+        set: usize,
+        warm: bool,
+    ) -> Option<Weighed> {
         let gauge = self.gauges[set].as_ref()?;
-        let warm = estimate.report.start == StartKind::Warm;
-        let steps = self.settings.refine.steps(warm);
         let unsigned = self.description.data == Data::Magnitudes && gauge.sure.contains(&0.0);
-        unsigned.then(|| weighed(terms, &gauge.sure, &estimate.signs.expected, steps))
+        unsigned.then(|| {
+            let state = State::of(self.state.x.clone(), self.state.duals().clone());
+            let from = (state, self.settings.refine.steps(warm));
+            weighed(terms, &gauge.sure, estimate.signs.expected.clone(), from)
+        })
     }
 
     /// αN₀, (J × J), of a frame `scale` times as bright as the return that the prior knows.

@@ -1,12 +1,11 @@
 //! Phase retrieval on a track: the signs of readings of which only magnitudes are told.
 //!
-//! Given their signs, readings are linear, and so is all that is made of them: brightness, the rest, refinement, the next
-//! frame's prediction. So signs come first: a guess, and then, of readings whitened together, each as likely to be b or −b
-//! as all the others say.
+//! Given their signs, readings are linear, and so is all that is made of them up to the state: brightness, the rest, the next
+//! frame's prediction. So signs come first: guesses, and then, of readings whitened together, each as likely to be b or −b
+//! as all the others say. Refinement weighs them once more.
 
 use super::belief::Belief;
-use super::cold::{lowest, random_codes};
-use super::fuse::{Fused, Readings, System};
+use super::fuse::{Fused, System};
 use super::linear::{FrameMoments, Linear};
 use super::model::Model;
 use super::report::Settings;
@@ -24,6 +23,7 @@ const ROUNDS: usize = 15;
 const SHARE: f32 = 0.7;
 /// Mean square change, over its usual variance, of a reading's expected value at which rounds end.
 const ENOUGH: f64 = 1e-4;
+
 /// The sign, 1 or −1, of readings that have the same of every image ≥ 0; 0 of the others, (m).
 pub(super) fn sure(operator: &dyn Operator) -> Vec<f32> {
     let (readings, pixels) = operator.shape();
@@ -91,8 +91,6 @@ pub(super) struct Unsigned<'a> {
     pub(super) model: &'a Model,
     pub(super) settings: &'a Settings,
     pub(super) fused: &'a Fused,
-    /// N₀, (J × J)
-    pub(super) noise: &'a [f32],
     /// see [`sure`]
     pub(super) sure: &'a [f32],
     pub(super) measurement: &'a Measurement,
@@ -122,35 +120,6 @@ pub(super) struct Undecided {
 }
 
 impl Unsigned<'_> {
-    /// From the magnitudes alone: readings each by itself, the lowest loss from zero and random codes wins. Signed readings
-    /// and the code. `None` where nothing finite comes out.
-    pub(super) fn cold(&self) -> Option<Settled> {
-        let (k, measurement) = (self.model.code_len(), self.measurement);
-        let system = self.fused.unmixed(
-            self.model,
-            self.noise,
-            measurement.gain,
-            &measurement.missing,
-        )?;
-        let readings = self.readings(&system);
-        let belief = Belief::prior(k, self.model.state_len(), 1.0);
-        let problem = Problem::new(self.model, &system, &readings, &belief)?;
-        let starts = [vec![0.0; k]].into_iter();
-        let starts = starts.chain(random_codes(k, self.settings.random_starts));
-        let content = 0.5 * self.settings.content_ratio * readings.count as f64;
-        let descend = |start: &[f32]| problem.descend(start, self.settings.limits);
-        let best = lowest(&problem, starts, descend, content)?;
-        let (code, error) = best.state.split_at(k);
-        let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
-        best.cost.is_finite().then(|| Settled {
-            y: self.explained(&code, error, None),
-            code,
-            ratio: 2.0 * best.cost / readings.count as f64,
-            loss: f64::INFINITY,
-            expected: vec![],
-        })
-    }
-
     /// The magnitudes with the signs that u, c and readings `carried`, (J·m), explain.
     pub(super) fn explained(
         &self,
@@ -165,17 +134,6 @@ impl Unsigned<'_> {
             like.iter_mut().zip(carried).for_each(|(y, c)| *y += c);
         }
         signed(&self.measurement.y, &like, self.sure)
-    }
-
-    /// The magnitudes behind a system that mixes nothing; those whose sign is sure have it.
-    fn readings(&self, system: &System) -> Readings {
-        let plus = vec![1.0; self.measurement.y.len()];
-        let y = signed(&self.measurement.y, &plus, self.sure);
-        let values = y.iter().zip(self.sure.iter().cycle());
-        let unsure: Vec<f32> = values
-            .map(|(y, sure)| if *sure == 0.0 { *y } else { 0.0 })
-            .collect();
-        system.magnitudes(&y, &unsure)
     }
 
     /// Weighs the signs of readings beside what all the others say, `carried`, (J·m), known to come of the rest of the frame
@@ -236,7 +194,7 @@ impl Unsigned<'_> {
     }
 
     /// What is expected of the signs of readings, (J·m), that are expected to be `mean`.
-    fn expected(&self, mean: &[f32]) -> Vec<f32> {
+    pub(super) fn expected(&self, mean: &[f32]) -> Vec<f32> {
         let readings = mean.iter().zip(&self.measurement.y);
         let of = |(mean, b): (&f32, &f32)| if *b > 0.0 { mean / b } else { 0.0 };
         readings.map(of).collect()

@@ -238,10 +238,11 @@ impl<C: Clock> Tracker<C> {
         let signed = self.signed(measurement)?;
         let started = self.clock.now_ns();
         let signs_ns = started - arrived;
-        let (measurement, signs) = match &signed {
-            Some((measurement, signs)) => (measurement, signs.clone()),
-            None => (measurement, Signs::default()),
-        };
+        let (signed, signs) = signed.unzip();
+        let (measurement, signs) = (
+            signed.as_ref().unwrap_or(measurement),
+            signs.unwrap_or_default(),
+        );
         let (brightness, scaled) = self.scaled(measurement)?;
         let measurement = &scaled;
         if self.settings.method != Method::Latent {

@@ -1,8 +1,8 @@
 //! Signs of magnitudes weighed anew by refined images.
 //!
-//! Total variation finds what code and error cannot say, and so its image A x̂ tells readings from their negatives that those left
-//! open: a reading is b or −b, whichever is nearer to it by what it misses the others by, and b tanh(b A x̂/variance) is expected. The
-//! image is made of those very readings, which makes it surer than it should be, so few rounds serve best.
+//! Total variation finds what code and error cannot say, and so what it sees, A x̂, tells readings from their negatives that those
+//! left open: b tanh(b A x̂/variance) is expected of a reading ±b, A x̂ missing all readings by the same variance, which they tell
+//! themselves. The image is made of those very readings, which makes it surer than it should be: few rounds serve best.
 
 use super::signs::fixed;
 use super::track::without;
@@ -23,8 +23,13 @@ pub(super) struct Weighed {
 }
 
 /// Weighs the signs of the readings of `terms`, in whose noise they count as certain, where they are not `sure`, (m), from what is
-/// `expected` of them, in \[−1, 1\], (J·m), on. Each image takes so many `steps` from the one before.
-pub(super) fn weighed(terms: &Terms<'_>, sure: &[f32], expected: &[f32], steps: usize) -> Weighed {
+/// `expected` of them, in \[−1, 1\], (J·m), on. Each image takes so many steps from the one before, the first from `state`.
+pub(super) fn weighed(
+    terms: &Terms<'_>,
+    sure: &[f32],
+    mut expected: Vec<f32>,
+    (mut state, steps): (State, usize),
+) -> Weighed {
     let readings = sure.len();
     let mut present = vec![true; terms.y.len()];
     let missing = terms.missing.iter();
@@ -43,10 +48,7 @@ pub(super) fn weighed(terms: &Terms<'_>, sure: &[f32], expected: &[f32], steps: 
             noise: noise_with(terms.noise, doubt),
         }
     };
-    let mut expected = expected.to_vec();
     let mut weighed = as_expected(&expected);
-    let mut state = State::default();
-    state.restart(terms.near);
     for _ in 0..ROUNDS {
         let now = Terms {
             y: &weighed.y,
@@ -61,9 +63,9 @@ pub(super) fn weighed(terms: &Terms<'_>, sure: &[f32], expected: &[f32], steps: 
         for g in channels.clone() {
             let open: Vec<usize> = present(g).filter(|i| !fixed(sure, *i)).collect();
             let pairs: Vec<_> = open.iter().map(|&i| pair(i)).collect();
-            let variance = variance(&pairs);
+            let apart = variance(&pairs);
             for (i, (b, seen)) in open.iter().zip(&pairs) {
-                expected[*i] = (b * seen / variance).tanh();
+                expected[*i] = (b * seen / apart).tanh();
             }
         }
         weighed = as_expected(&expected);
@@ -122,33 +124,53 @@ mod tests {
     #[test]
     fn an_image_tells_signs_that_were_left_open() {
         const SIDE: usize = 16;
-        let pattern = Hadamard::random(SIDE * SIDE, 128, 1).unwrap();
-        let block = |i: usize| (4..12).contains(&(i % SIDE)) && (3..9).contains(&(i / SIDE));
-        let image: Vec<f32> = (0..SIDE * SIDE).map(|i| f32::from(block(i))).collect();
-        let mut y = vec![0.0; 128];
-        pattern.apply(&image, &mut y, &mut vec![0.0; pattern.scratch()]);
-        let mut sure = vec![0.0; 128];
+        const READINGS: usize = 128;
+        let pattern = Hadamard::random(SIDE * SIDE, READINGS, 1).unwrap();
+        let mut y = vec![];
+        for from in [2, 7] {
+            let block = |i: usize| (from..from + 8).contains(&(i % SIDE)) && i / SIDE > 6;
+            let channel: Vec<f32> = (0..SIDE * SIDE).map(|i| f32::from(block(i))).collect();
+            let mut readings = vec![0.0; READINGS];
+            pattern.apply(&channel, &mut readings, &mut vec![0.0; pattern.scratch()]);
+            y.extend(readings);
+        }
+        let mut sure = vec![0.0; READINGS];
         sure[0] = 1.0;
         let open = |j: usize| j % 4 == 3;
         let said = |j: usize| if open(j) { 0.0 } else { y[j].signum() };
-        let expected: Vec<f32> = (0..128).map(said).collect();
-        let magnitudes: Vec<f32> = y.iter().map(|y| y.abs()).collect();
-        let (near, pull) = (vec![0.0; SIDE * SIDE], vec![1e-4; SIDE * SIDE]);
+        let expected: Vec<f32> = (0..2 * READINGS).map(said).collect();
+        let mut magnitudes: Vec<f32> = y.iter().map(|y| y.abs()).collect();
+        let missing = READINGS + 7;
+        magnitudes[missing] = f32::NAN;
+        let (near, pull) = (vec![0.0; 2 * SIDE * SIDE], vec![1e-4; 2 * SIDE * SIDE]);
         let terms = Terms {
             y: &magnitudes,
-            noise: &[1e-6],
+            missing: &[missing as u32],
+            noise: &[1e-6, 0.0, 0.0, 1e-6],
             near: &near,
             pull: &pull,
             variation: 2.0,
             ..Terms::new(&Refine::default(), &pattern, SIDE)
         };
-        let weighed = weighed(&terms, &sure, &expected, 300);
-        let off = |found: &dyn Fn(usize) -> f32| -> f32 {
-            let open = (0..128).filter(|j| open(*j));
-            open.map(|j| (found(j) - y[j]).powi(2)).sum()
-        };
-        let share = off(&|j| weighed.y[j]) / off(&|_| 0.0);
-        assert!(share < 0.1, "{share}");
-        assert!(weighed.y[0] == y[0] && weighed.noise[0] >= 1e-6);
+        let mut state = State::default();
+        state.restart(&near);
+        let weighed = weighed(&terms, &sure, expected, (state, 300));
+        for g in [0, 1] {
+            let own = (g * READINGS..(g + 1) * READINGS).filter(|j| *j != missing);
+            let off = |of: &dyn Fn(usize) -> f32| -> f32 {
+                own.clone().map(|j| (of(j) - y[j]).powi(2)).sum()
+            };
+            let share = off(&|j| weighed.y[j]) / off(&|j| if open(j) { 0.0 } else { y[j] });
+            assert!(share < 0.1, "{share} of channel {g}");
+            let squares = |j: usize| y[j] * y[j] - weighed.y[j] * weighed.y[j];
+            let left = own.clone().map(squares).sum::<f32>() / (READINGS - g) as f32;
+            let doubt = weighed.noise[3 * g] - 1e-6;
+            assert!(
+                (doubt - left).abs() < 1e-4 + 1e-2 * left,
+                "{doubt}, not {left}"
+            );
+            assert!(weighed.y[g * READINGS] == y[g * READINGS]);
+        }
+        assert!(weighed.noise[1] == 0.0 && weighed.noise[2] == 0.0);
     }
 }

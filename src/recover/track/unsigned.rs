@@ -1,12 +1,13 @@
-//! Magnitudes on a track: signs first, then all is linear.
+//! Magnitudes on a track: signs first, then the state of readings that have them.
 
 use super::{Tracker, without};
 use crate::clock::Clock;
 use crate::frame::Measurement;
 use crate::pool::Buffer;
 use crate::recover::belief::Belief;
+use crate::recover::brightness::Brightness;
 use crate::recover::error::MeasurementError;
-use crate::recover::guesses::guesses;
+use crate::recover::guesses::{Guess, guesses};
 use crate::recover::method::Method;
 use crate::recover::report::Signs;
 use crate::recover::signs::{Settled, Unsigned, loudness, signed};
@@ -27,27 +28,27 @@ impl<C: Clock> Tracker<C> {
         if sure.iter().all(|sign| *sign != 0.0) {
             return Ok(Some(found(measurement, sure.repeat(channels))));
         }
-        let rough = self.at_usual_return(measurement)?;
         if self.settings.method != Method::Latent {
-            let like = self.signed_image(&rough, &sure);
-            let expected: Vec<f32> = like.iter().map(|y| y.signum()).collect();
-            return Ok(Some(found(measurement, expected)));
+            let rough = self.at_usual_return(measurement, self.last_brightness)?;
+            return Ok(Some(found(measurement, self.signed_image(&rough, &sure))));
         }
-        let settled = match self.signed_warm(measurement, &rough, &sure)? {
+        let settled = match self.signed_warm(measurement, &sure)? {
             Some(settled) => settled,
-            None => self.signed_cold(measurement, &rough, &sure)?,
+            None => self.signed_cold(measurement, &sure)?,
         };
         Ok(Some(found(measurement, settled.expected)))
     }
 
-    /// At about the return that the prior knows: how bright the frame is, is told exactly once signs are known.
+    /// At about the return that the prior knows, as bright as the frame before or, where none tells, as its magnitudes are: how bright
+    /// the frame is, is told exactly once signs are known.
     fn at_usual_return(
         &mut self,
         measurement: &Measurement,
+        last: Option<Brightness>,
     ) -> Result<Measurement, MeasurementError> {
         let set = measurement.pattern_set;
         let energy = self.views.sight(set).energy;
-        let scale = match self.last_brightness {
+        let scale = match last {
             Some(last) => self.model.scale(last),
             None => self.views.linear(set).map_or(1.0, |(linear, moments)| {
                 loudness(linear, moments, measurement, &self.description.noise).sqrt()
@@ -60,20 +61,18 @@ impl<C: Clock> Tracker<C> {
     fn signed_warm(
         &mut self,
         measurement: &Measurement,
-        rough: &Measurement,
         sure: &[f32],
     ) -> Result<Option<Settled>, MeasurementError> {
-        let (Some(belief), Some(scale)) = (
-            self.predict(measurement),
-            self.last_brightness.map(|last| self.model.scale(last)),
-        ) else {
+        let (Some(belief), Some(last)) = (self.predict(measurement), self.last_brightness) else {
             return Ok(None);
         };
+        let rough = self.at_usual_return(measurement, Some(last))?;
+        let scale = self.model.scale(last);
         let k = self.model.code_len();
         let (code, error) = belief.mean.split_at(k);
         let code: Vec<f32> = code.iter().map(|&u| u as f32).collect();
         let carried = self.carried_readings(measurement, scale);
-        let unsigned = self.unsigned(rough, sure);
+        let unsigned = self.unsigned(&rough, sure);
         let guess = unsigned.explained(&code, error, carried.as_deref());
         let from = Settled {
             y: guess,
@@ -94,19 +93,23 @@ impl<C: Clock> Tracker<C> {
     fn signed_cold(
         &mut self,
         measurement: &Measurement,
-        rough: &Measurement,
         sure: &[f32],
     ) -> Result<Settled, MeasurementError> {
-        let mut guesses = self.guesses(rough, sure);
-        if guesses.is_empty() {
-            guesses.extend(self.unsigned(rough, sure).cold());
-        }
+        let rough = self.at_usual_return(measurement, None)?;
         let (k, len) = (self.model.code_len(), self.model.state_len());
         let belief = |scale: f64| Belief::prior(k, len, scale).beside(scale);
         let mut best: Option<Settled> = None;
-        for guess in guesses {
-            let next = self.settled(rough, guess, sure, belief, None)?;
-            best = Some(better(best, next));
+        for Guess { mean, code } in self.guesses(&rough, sure) {
+            let guess = Settled {
+                y: mean,
+                code,
+                ratio: 1.0,
+                loss: f64::INFINITY,
+                expected: vec![],
+            };
+            if let Ok(next) = self.settled(&rough, guess, sure, belief, None) {
+                best = Some(better(best, next));
+            }
         }
         let best = best.ok_or(MeasurementError::Degenerate {
             gain: measurement.gain,
@@ -150,24 +153,11 @@ impl<C: Clock> Tracker<C> {
         })
     }
 
-    /// Guesses on principal directions, each with the code that goes with it; none where the prior knows no directions.
-    fn guesses(&self, rough: &Measurement, sure: &[f32]) -> Vec<Settled> {
-        let Some((linear, moments)) = self.views.linear(rough.pattern_set) else {
-            return vec![];
-        };
+    /// See [`guesses`].
+    fn guesses(&self, rough: &Measurement, sure: &[f32]) -> Vec<Guess> {
+        let linear = self.views.linear(rough.pattern_set);
         let noise = &self.description.noise;
-        let means = guesses(linear, moments, noise, rough, sure);
-        let settled = means.into_iter().filter_map(|mean| {
-            let code = linear.code(moments, noise, &with_signs(rough, &mean, sure))?;
-            Some(Settled {
-                y: mean,
-                code,
-                ratio: 1.0,
-                loss: f64::INFINITY,
-                expected: vec![],
-            })
-        });
-        settled.collect()
+        linear.map_or(vec![], |linear| guesses(linear, noise, rough, sure))
     }
 
     fn unsigned<'a>(&'a self, measurement: &'a Measurement, sure: &'a [f32]) -> Unsigned<'a> {
@@ -175,7 +165,6 @@ impl<C: Clock> Tracker<C> {
             model: &self.model,
             settings: &self.settings,
             fused: self.views.fused(measurement.pattern_set),
-            noise: &self.description.noise,
             sure,
             measurement,
         }
@@ -190,22 +179,22 @@ impl<C: Clock> Tracker<C> {
         Some(readings)
     }
 
-    /// For methods without a code: from principal directions, where the method has them, or from a flat image.
+    /// What is expected of signs, (J·m), by methods without a code: from principal directions, where the method has them, or from a
+    /// flat image.
     fn signed_image(&self, rough: &Measurement, sure: &[f32]) -> Vec<f32> {
-        let set = rough.pattern_set;
-        let pattern = &self.description.patterns[set];
         let principal = self.settings.method == Method::Principal;
-        let linear = principal.then(|| self.views.linear(set)).flatten();
-        let guesses = linear.map(|(linear, moments)| {
-            guesses(linear, moments, &self.description.noise, rough, sure)
-        });
+        let guesses = principal.then(|| self.guesses(rough, sure));
         match guesses.unwrap_or_default().first() {
-            Some(likeliest) => signed(&rough.y, likeliest, sure),
+            Some(likeliest) => self.unsigned(rough, sure).expected(&likeliest.mean),
             None => {
-                let (channels, pixels) = (self.description.channels(), self.description.pixels());
-                let nothing = vec![0.0; rough.y.len()];
-                let like = without(pattern, &vec![-1.0; channels * pixels], &nothing);
-                signed(&rough.y, &like, sure)
+                let pattern = &self.description.patterns[rough.pattern_set];
+                let flat = vec![-1.0; self.description.channels() * self.description.pixels()];
+                let like = without(pattern, &flat, &vec![0.0; rough.y.len()]);
+                let of = |(like, sure): (&f32, &f32)| match *sure {
+                    0.0 => like.signum(),
+                    sure => sure,
+                };
+                like.iter().zip(sure.iter().cycle()).map(of).collect()
             }
         }
     }
@@ -219,8 +208,10 @@ fn with_signs(measurement: &Measurement, like: &[f32], sure: &[f32]) -> Measurem
     }
 }
 
-/// A measurement with the signs that are expected, in \[−1, 1\], (J·m).
-fn found(measurement: &Measurement, expected: Vec<f32>) -> (Measurement, Signs) {
+/// A measurement with the signs that are expected, in \[−1, 1\], (J·m): nothing is of what is missing.
+fn found(measurement: &Measurement, mut expected: Vec<f32>) -> (Measurement, Signs) {
+    let missing = measurement.missing.iter();
+    missing.for_each(|&i| expected[i as usize] = 0.0);
     let readings = measurement.y.iter().zip(&expected);
     let signed = Measurement {
         y: readings.map(|(b, sign)| b.copysign(*sign)).collect(),
