@@ -79,7 +79,7 @@ impl Instance {
         }
         let belief = Belief::flat(generator.code_len());
         let model = Model::exact(generator);
-        let system = Fused::new(&model, operator).unmixed(&model, &[1.0], 1.0, &[]);
+        let system = Fused::new(&model, operator).unmixed(&model);
         Ok(Self {
             model,
             system: system.ok_or(InstanceError::Patterns)?,
@@ -100,7 +100,7 @@ impl Instance {
             instance: self,
             readings: match data {
                 Data::Linear => self.system.project(y),
-                Data::Magnitudes => self.system.magnitudes(y, y),
+                Data::Magnitudes => self.system.magnitudes(y),
             },
         })
     }

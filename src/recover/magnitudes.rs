@@ -9,42 +9,26 @@ use super::rest::Spread;
 use super::whiten::Whitener;
 
 impl Fused {
-    /// The system whose readings are whitened each by itself and never projected: a mixture of readings has no sign to be
-    /// found. `None` where a reading has no noise.
-    pub(super) fn unmixed(
-        &self,
-        model: &Model,
-        noise: &[f32],
-        gain: f32,
-        missing: &[u32],
-    ) -> Option<System> {
-        let channels = noise.len().isqrt();
-        let apart = |i: usize| {
-            if i.is_multiple_of(channels + 1) {
-                noise[i]
-            } else {
-                0.0
-            }
-        };
-        let noise: Vec<f32> = (0..noise.len()).map(apart).collect();
+    /// The system of an image of one channel whose readings have noise of variance 1, each by itself, and are never projected: a
+    /// mixture of readings has no sign to be found. `None` where a reading's own variance is not finite.
+    pub(super) fn unmixed(&self, model: &Model) -> Option<System> {
         let spread = Spread::Apart(self.spread.variances());
-        let whitener = Whitener::new(&spread, &noise, gain, missing)?;
+        let whitener = Whitener::new(&spread, &[1.0], 1.0, &[])?;
         Some(self.system(model, whitener))
     }
 }
 
 impl System {
-    /// Whitens readings `y`, (J·m), of which only the magnitude is known where `unsure` repeats them; there it is 0 where
-    /// the sign counts.
+    /// Whitens readings `b`, (m), of which only the magnitude is known.
     ///
     /// # Panics
     /// Where the system mixes readings, see [`Fused::unmixed`].
-    pub(super) fn magnitudes(&self, y: &[f32], unsure: &[f32]) -> Readings {
+    pub(super) fn magnitudes(&self, b: &[f32]) -> Readings {
         assert!(self.basis.is_none(), "readings each by itself");
-        let [magnitudes] = self.whitener.apply([unsure]);
+        let [magnitudes] = self.whitener.apply([b]);
         Readings {
             magnitudes,
-            ..self.project(y)
+            ..self.project(b)
         }
     }
 }
