@@ -31,6 +31,8 @@ struct State<T> {
     served: u64,
     /// threads that wait for room
     waiting: usize,
+    /// whether the stage is done with all that it took
+    rests: bool,
     open: bool,
 }
 
@@ -53,6 +55,7 @@ impl<T> Lanes<T> {
                 lanes: BTreeMap::new(),
                 served: 0,
                 waiting: 0,
+                rests: false,
                 open: true,
             }),
             filled: Condvar::new(),
@@ -105,6 +108,12 @@ impl<T> Lanes<T> {
     pub(super) fn len(&self) -> usize {
         let state = self.0.lock();
         state.lanes.values().map(|lane| lane.entries.len()).sum()
+    }
+
+    /// Whether nothing waits and the stage is done with all that it took: it waits until something comes.
+    pub(super) fn rests(&self) -> bool {
+        let state = self.0.lock();
+        state.rests && state.is_empty()
     }
 
     /// Whether an entry of a sensor would wait for room.
@@ -188,6 +197,7 @@ impl<T> Turns<T> {
         let mut state = shared.lock();
         loop {
             if let Some(item) = state.take(&ready) {
+                state.rests = false;
                 if state.waiting > 0 {
                     shared.emptied.notify_all();
                 }
@@ -196,8 +206,14 @@ impl<T> Turns<T> {
             if !state.open && state.is_empty() {
                 return None;
             }
+            state.rests = true;
             state = shared.wait(state);
         }
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 
     /// What tells the stage that another sensor may be ready.
@@ -289,6 +305,37 @@ mod tests {
     #[test]
     fn who_was_served_longest_ago_comes_next_unless_it_is_not_ready() {
         [false, true].into_iter().for_each(who_comes_next);
+    }
+
+    fn sleeps_when_all_is_done(busy_poll: bool) {
+        let (lanes, turns) = Lanes::new(Policy::Block, 9, busy_poll);
+        let id: Arc<str> = "a".into();
+        assert!(!lanes.rests(), "nobody is there yet");
+        let (come, came) = std::sync::mpsc::channel();
+        let (done, wait) = std::sync::mpsc::channel();
+        let stage = std::thread::spawn(move || {
+            while let Some(item) = turns.next(|_| true) {
+                come.send(item).unwrap();
+                wait.recv().unwrap();
+            }
+        });
+        for item in 0..3 {
+            while !lanes.rests() {
+                std::thread::yield_now();
+            }
+            lanes.push(&id, item, |_| {});
+            assert!(!lanes.rests());
+            assert_eq!(came.recv(), Ok(item));
+            assert!(!lanes.rests(), "it is at work");
+            done.send(()).unwrap();
+        }
+        drop(lanes);
+        stage.join().unwrap();
+    }
+
+    #[test]
+    fn a_stage_rests_when_all_is_done() {
+        [false, true].into_iter().for_each(sleeps_when_all_is_done);
     }
 
     fn waits_for_room(busy_poll: bool) {

@@ -1,4 +1,4 @@
-//! How long frames take, stage by stage: each thread records into histograms of its own, merged when they are read.
+//! How long frames take, stage by stage: each worker records into histograms of its own, merged when they are read.
 
 use hdrhistogram::sync::{Recorder, SyncHistogram};
 use hdrhistogram::{Counter, Histogram};
@@ -119,10 +119,10 @@ pub struct Quantiles {
     pub max: f64,
 }
 
-/// One thread's histograms, a stage each.
+/// One worker's histograms, a stage each.
 pub(super) struct Clockwork(Vec<Recorder<u64>>);
 
-/// The histograms of all threads.
+/// The histograms of all workers.
 pub(super) struct Histograms(Vec<SyncHistogram<u64>>);
 
 impl Histograms {

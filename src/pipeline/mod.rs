@@ -6,9 +6,11 @@
 //!
 //! Sources decode on their own threads; from there on stages have threads of their own, with bounded queues between
 //! them. Each sensor has a lane of its own at its worker, and lanes are served in turn; [`Options::policy`] says what happens
-//! when a frame finds its sensor's lane full; behind it stages wait for each other. One more thread finds what the next pattern sets
-//! make of the model while their frames are still to come. Every frame offered is accounted for exactly once: offered = emitted + dropped + rejected. A sensor's frames keep their order, and what is recovered does not depend on
-//! the number of workers. Where a frame panics, it is given up and counted, and its sensor starts
+//! when a frame finds its sensor's lane full; behind it stages wait for each other. Where frames come so seldom that each is out
+//! well before the next, a worker sees them through itself, and hands them to no other stage. One more thread finds what the next pattern sets
+//! make of the model while their frames are still to come. Every frame offered is accounted for exactly once: offered = emitted +
+//! dropped + rejected. A sensor's frames keep their order, and what is recovered depends neither on
+//! the number of workers nor on when frames come. Where a frame panics, it is given up and counted, and its sensor starts
 //! cold; where finishing it does, the others go on as they were.
 //!
 //! ```
@@ -89,7 +91,8 @@ use ledger::Ledger;
 use serde::{Deserialize, Serialize};
 use sink::{Ending, Sinks};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// Frames of each sensor that may wait to be rendered, and to be finished: while one does, stages go on with the others.
@@ -250,15 +253,37 @@ impl Pipeline {
         for index in 0..workers {
             let (lanes, turns) = Lanes::new(policy, capacity, busy_poll);
             let (rendering, recovered) = Lanes::new(Policy::Block, WAITING, busy_poll);
-            let (finishing, rendered) = Lanes::new(Policy::Block, WAITING, busy_poll);
+            let (finishing_lanes, rendered) = Lanes::new(Policy::Block, WAITING, busy_poll);
             let (to_render, to_finish) = (turns.look_again(), recovered.look_again());
             queues.push(lanes);
+            let spent = Arc::default();
+            let finishing = Arc::new(Mutex::new(stages::Finishing {
+                clock,
+                sinks: sinks.clone(),
+                latency: histograms.thread(),
+                workspace: Workspace::default(),
+                described: HashMap::new(),
+                spent: Arc::clone(&spent),
+            }));
+            let renderer = Arc::new(stages::Rendering {
+                clock,
+                sinks: sinks.clone(),
+                next: finishing_lanes,
+                finishing: Arc::clone(&finishing),
+                vault: vault.clone(),
+            });
             let worker = stages::Worker {
                 current: Arc::clone(&current),
                 settings: settings.clone(),
                 clock,
                 sinks: sinks.clone(),
                 next: rendering,
+                rendering: Arc::clone(&renderer),
+                leisure: stages::Leisure {
+                    spent,
+                    last: None,
+                    gap: 0,
+                },
                 vault: vault.clone(),
                 ahead: ahead.clone(),
             };
@@ -266,25 +291,13 @@ impl Pipeline {
                 format!("recover {index}"),
                 Box::new(move || worker.run(&turns)),
             )?);
-            let renderer = stages::Rendering {
-                clock,
-                sinks: sinks.clone(),
-                next: finishing,
-                vault: vault.clone(),
-            };
             stages.push(thread(
                 format!("render {index}"),
                 Box::new(move || renderer.run(&recovered, &to_render)),
             )?);
-            let finisher = stages::Finishing {
-                clock,
-                sinks: sinks.clone(),
-                latency: histograms.thread(),
-                workspace: Workspace::default(),
-            };
             stages.push(thread(
                 format!("finish {index}"),
-                Box::new(move || finisher.run(&rendered, &to_finish)),
+                Box::new(move || stages::Finishing::run(&finishing, &rendered, &to_finish)),
             )?);
         }
         Ok(Self {
