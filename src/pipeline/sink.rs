@@ -129,7 +129,8 @@ pub enum Place {
         /// events that may wait for it
         capacity: usize,
     },
-    /// the pipeline's, whichever finished the frame, one at a time: the sink is told soonest, and must wait for nobody; it is never idle
+    /// the pipeline's, whichever finished the frame, one at a time: the sink is told soonest, and must wait for nobody; it is never
+    /// idle
     Pipeline,
 }
 

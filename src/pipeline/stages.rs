@@ -215,11 +215,11 @@ impl Worker {
         }
     }
 
-    /// Does what rests: renders a frame and, where none has come meanwhile, finishes it.
+    /// Does the work of the stages that rest: renders a frame and, where none has come meanwhile, finishes it.
     fn see_through(&self, frame: RecoveredFrame, turns: &Turns<Work>) {
         if let Some(frame) = self.rendering.render(frame) {
             match turns.is_empty() {
-                true => self.rendering.finishing().finish(frame),
+                true => Finishing::lock(&self.rendering.finishing).finish(frame),
                 false => self.rendering.hand_on(frame),
             }
         }
@@ -398,10 +398,6 @@ impl Rendering {
     fn hand_on(&self, frame: RenderedFrame) {
         let id = Arc::clone(&frame.job.sensor.id);
         self.next.push(&id, Rendered::Frame(frame), |_| {});
-    }
-
-    fn finishing(&self) -> MutexGuard<'_, Finishing> {
-        Finishing::lock(&self.finishing)
     }
 
     /// Keeps what a track knows whose last frame is rendered.
