@@ -3,21 +3,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/seldom.rs"]
+mod seldom;
 
 use common::{PRIOR, record};
-use relucent::frame::{Geometry, RangeImage};
 use relucent::pipeline::{
-    Cause, Event, Exposure, Options, Outlet, Payload, Pipeline, Place, Policy, Rejection, Replay,
-    Replayed, SinkError, VirtualStream,
+    Cause, Event, Options, Outlet, Pipeline, Place, Policy, Rejection, Replay, Replayed, SinkError,
 };
 use relucent::recover::{Settings, StartKind};
-use relucent::sim::{self, Split};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata};
@@ -180,47 +177,19 @@ fn a_panic_costs_its_frame_and_the_sensor_starts_cold() {
 
 /// The same of a sensor whose frames come so seldom that its worker renders and finishes them.
 fn alone() {
-    let mut truth = RangeImage::default();
-    sim::frame(Split::HeldOut, 0, &sim::rays(64, 64), &mut truth);
-    let (geometry, exposure) = (Geometry::centred(60.0, 45.0), Exposure::default());
-    let stream = VirtualStream::new("alone", geometry, &PRIOR, 30.0, exposure, &truth);
-    let mut stream = stream.unwrap();
-    let (come, came) = mpsc::channel();
-    let note = move |event: &Event| {
+    let (events, summary) = seldom::offered("alone", 40, true);
+    for (sequence, (event, _)) in events.iter().enumerate() {
         let start = match event {
-            Event::Described(_) => return,
             Event::Frame(frame) => Some(frame.report.start),
-            Event::Rejected(_) => None,
+            _ => None,
         };
-        let by_worker = thread::current().name() == Some("recover 0");
-        come.send((start, by_worker)).unwrap();
-    };
-    let outlet = Outlet {
-        place: Place::Pipeline,
-        ..Outlet::waiting("note", note)
-    };
-    let (settings, options) = (Settings::default(), Options::default());
-    let pipeline = Pipeline::start(&*PRIOR, &settings, options, vec![outlet]).unwrap();
-    let ingress = pipeline.ingress();
-    let sensor = Arc::clone(stream.sensor());
-    ingress.offer_now(Payload::Sensor(Box::new((*sensor).clone())));
-    let offered = (0..40).map(|index| {
-        let began = Instant::now();
-        let measurement = Box::new(stream.measure(&truth, index * 33_333_333).unwrap());
-        ingress.offer_now(Payload::Measurement(Arc::clone(&sensor.id), measurement));
-        let came = came.recv().unwrap();
-        thread::sleep(4 * began.elapsed());
-        came
-    });
-    let (starts, by_worker): (Vec<_>, Vec<_>) = offered.unzip();
-    for (sequence, start) in starts.iter().enumerate() {
         let expected = match sequence {
             22 | 30 => None,
             0 | 31 => Some(StartKind::Cold),
             _ => Some(StartKind::Warm),
         };
-        assert_eq!(*start, expected, "{sequence}");
+        assert_eq!(start, expected, "{sequence}");
     }
-    assert!(by_worker.iter().any(|by_worker| *by_worker));
-    assert_eq!(pipeline.finish().accounts.panic, 2);
+    assert!(events.iter().any(|(_, by_worker)| *by_worker));
+    assert_eq!((events.len(), summary.accounts.panic), (40, 2));
 }

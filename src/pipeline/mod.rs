@@ -48,6 +48,7 @@ mod import;
 mod lanes;
 mod latency;
 mod ledger;
+mod leisure;
 mod log;
 mod logged;
 mod pattern;
@@ -88,6 +89,7 @@ use crate::recover::{Model, Settings, Workspace};
 use current::Current;
 use lanes::Lanes;
 use ledger::Ledger;
+use leisure::Leisure;
 use serde::{Deserialize, Serialize};
 use sink::{Ending, Sinks};
 use std::borrow::Cow;
@@ -279,11 +281,7 @@ impl Pipeline {
                 sinks: sinks.clone(),
                 next: rendering,
                 rendering: Arc::clone(&renderer),
-                leisure: stages::Leisure {
-                    spent,
-                    last: None,
-                    gap: 0,
-                },
+                leisure: Leisure::new(spent),
                 vault: vault.clone(),
                 ahead: ahead.clone(),
             };

@@ -6,6 +6,7 @@ use super::current::Current;
 use super::lanes::{Lanes, Turns};
 use super::latency::{Clockwork, Latency};
 use super::ledger::{Account, Cause};
+use super::leisure::{Leisure, Spent};
 use super::sink::{Event, Frame, Rejection, Sinks};
 use super::survive::survived;
 use super::vault::{EVERY_NS, Vault};
@@ -17,14 +18,7 @@ use crate::recover::{
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Least time between frames, over what one takes in all stages, at which a worker sees them through: at 1.1 times, one sensor of
-/// 150 Hz, frames that took a little longer held the next ones up, end to end 15 instead of 9 ms in the 90th percentile.
-const WELL_BEFORE: u64 = 2;
-/// Frames over which times between frames, and times that frames took, are forgotten.
-const FORGOTTEN: u64 = 8;
 
 /// What a worker is given.
 pub(super) enum Work {
@@ -131,32 +125,6 @@ pub(super) struct Worker {
     pub(super) vault: Option<Arc<Vault>>,
     /// where what may be found before frames come is found
     pub(super) ahead: Sender<Ahead>,
-}
-
-/// Whether frames come so seldom that a worker sees each one through itself: no frame waits for it meanwhile, and waking up two
-/// more threads takes time.
-pub(super) struct Leisure {
-    /// see [`Finishing::spent`]
-    pub(super) spent: Arc<AtomicU64>,
-    /// when the last frame came
-    pub(super) last: Option<u64>,
-    /// the shortest time from one frame to the next, forgotten over some of them: sensors that share a worker come in bunches
-    pub(super) gap: u64,
-}
-
-impl Leisure {
-    /// Whether a frame that came just `now` is through well before the next one may be expected.
-    fn at(&mut self, now: u64) -> bool {
-        let spent = self.spent.load(Ordering::Relaxed);
-        let last = self.last;
-        self.last = last.max(Some(now));
-        let Some(last) = last else {
-            return false;
-        };
-        let forgotten = self.gap + self.gap.max(spent) / FORGOTTEN;
-        self.gap = now.saturating_sub(last).min(forgotten);
-        self.gap >= WELL_BEFORE * spent
-    }
 }
 
 /// One sensor's recovery under one description, with one model.
@@ -432,8 +400,7 @@ pub(super) struct Finishing {
     pub(super) workspace: Workspace,
     /// as what sensors were last described to the sinks
     pub(super) described: HashMap<Arc<str>, Arc<Sensor>>,
-    /// the longest time that a frame took in all stages and to be taken by the sinks, ns, forgotten over some frames
-    pub(super) spent: Arc<AtomicU64>,
+    pub(super) spent: Arc<Spent>,
 }
 
 impl Finishing {
@@ -501,33 +468,7 @@ impl Finishing {
             truth: job.truth,
             origin: job.origin,
         })));
-        let spent = worked + self.clock.now_ns().saturating_sub(now);
-        let before = self.spent.load(Ordering::Relaxed);
-        let spent = spent.max(before - before / FORGOTTEN);
-        self.spent.store(spent, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_is_seen_through_where_none_is_expected_meanwhile() {
-        let mut leisure = Leisure {
-            spent: Arc::new(AtomicU64::new(100)),
-            last: None,
-            gap: 0,
-        };
-        let mut now = 0;
-        let mut after = |gap| {
-            now += gap;
-            leisure.at(now)
-        };
-        assert!(!(0..15).any(|_| after(300)), "it is not known yet");
-        assert!(after(300) && after(200) && !after(199));
-        let bunches = (0..40).any(|frame| after(if frame % 2 == 0 { 30 } else { 300 }));
-        assert!(!bunches, "the next one is not far");
-        assert!((0..40).any(|_| after(300)));
+        let taken = self.clock.now_ns().saturating_sub(now);
+        self.spent.note(worked + taken);
     }
 }
