@@ -17,11 +17,10 @@ mod winograd;
 use winograd::Filter;
 pub(super) use winograd::Tiles;
 
-/// Features that are summed at once, each over so many registers: with values and a weight, all of sixteen.
-const TOGETHER: usize = 4;
+/// Features whose weights stand side by side.
+const TOGETHER: usize = 8;
+/// Registers of a run: of the sums of as many features at once as machines have registers for, of values and of a weight.
 const REGISTERS: usize = 3;
-/// Values of the widest such run.
-const WIDEST: usize = REGISTERS * REGISTER;
 
 /// Size of planes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,10 +48,10 @@ impl Grid {
         self.row(self.rows - 1) + self.cols - self.begin()
     }
 
-    /// Length of a plane, with what the last run, or register of a shifted plane, reads beyond it: whole registers.
+    /// Length of a plane, with what the last register, of it or of a shifted plane, reads beyond it: whole registers.
     #[inline(always)]
     pub(super) fn len(self) -> usize {
-        let read = self.begin() + self.wanted().next_multiple_of(WIDEST);
+        let read = self.begin() + self.wanted();
         let shifted = (self.rows + 2) * self.stride() + REGISTER - 1;
         read.max(shifted).next_multiple_of(REGISTER)
     }
@@ -199,42 +198,69 @@ impl WithSimd for Sums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            REGISTER => self.groups::<S, TOGETHER>(simd), // machines with such registers have 32
+            _ => self.groups::<S, { TOGETHER / 2 }>(simd),
+        }
+    }
+}
+
+impl Sums<'_> {
+    /// All sums, of `FEATURES` at once.
+    #[inline(always)]
+    fn groups<S: Simd, const FEATURES: usize>(mut self, simd: S) {
+        let registers = self.wanted.div_ceil(S::F32_LANES);
+        let (runs, left) = (registers / REGISTERS, registers % REGISTERS);
+        for run in 0..runs {
+            self.run::<S, FEATURES, REGISTERS>(simd, run * REGISTERS);
+        }
+        match left {
+            2 => self.run::<S, FEATURES, 2>(simd, runs * REGISTERS),
+            1 => self.run::<S, FEATURES, 1>(simd, runs * REGISTERS),
+            _ => {}
+        }
+    }
+
+    /// The sums of all features over `REGS` registers from that one on.
+    #[inline(always)]
+    fn run<S: Simd, const FEATURES: usize, const REGS: usize>(&mut self, simd: S, register: usize) {
         let Self {
             input,
             len,
-            wanted,
             weights,
             then: Then { bias, relu },
             offset,
-            output,
-        } = self;
-        let width = REGISTERS * S::F32_LANES;
+            ..
+        } = *self;
+        let at = offset + register * S::F32_LANES;
+        let within = at..at + REGS * S::F32_LANES;
         let zero = simd.splat_f32s(0.0);
-        for run in 0..wanted.div_ceil(width) {
-            let at = run * width + offset;
-            let groups = weights
-                .chunks_exact(TOGETHER * (input.len() / len))
-                .zip(bias.chunks_exact(TOGETHER));
-            for ((weights, bias), output) in groups.zip(output.chunks_exact_mut(TOGETHER * len)) {
-                let mut sums = [[zero; REGISTERS]; TOGETHER];
-                for o in 0..TOGETHER {
-                    sums[o] = [simd.splat_f32s(bias[o]); REGISTERS];
+        let groups = weights
+            .chunks_exact(TOGETHER * (input.len() / len))
+            .zip(bias.chunks_exact(TOGETHER));
+        for ((weights, bias), output) in groups.zip(self.output.chunks_exact_mut(TOGETHER * len)) {
+            for first in (0..TOGETHER).step_by(FEATURES) {
+                let mut sums = [[zero; REGS]; FEATURES];
+                for o in 0..FEATURES {
+                    sums[o] = [simd.splat_f32s(bias[first + o]); REGS];
                 }
                 let inputs = input.chunks_exact(len);
-                for (plane, weights) in inputs.zip(weights.chunks_exact(TOGETHER)) {
-                    let (x, _) = S::as_simd_f32s(&plane[at..at + width]);
-                    let x = [x[0], x[1], x[2]];
-                    for o in 0..TOGETHER {
-                        let weight = simd.splat_f32s(weights[o]);
-                        for r in 0..REGISTERS {
+                for (plane, weights) in inputs.zip(weights.as_chunks::<TOGETHER>().0) {
+                    let (x, _) = S::as_simd_f32s(&plane[within.clone()]);
+                    let Some(x) = x.first_chunk::<REGS>() else {
+                        continue;
+                    };
+                    for o in 0..FEATURES {
+                        let weight = simd.splat_f32s(weights[first + o]);
+                        for r in 0..REGS {
                             sums[o][r] = simd.mul_add_f32s(weight, x[r], sums[o][r]);
                         }
                     }
                 }
-                for o in 0..TOGETHER {
-                    let values = &mut output[o * len + at..][..width];
+                for o in 0..FEATURES {
+                    let values = &mut output[(first + o) * len..][within.clone()];
                     let (values, _) = S::as_mut_simd_f32s(values);
-                    for r in 0..REGISTERS {
+                    for r in 0..REGS {
                         let sum = sums[o][r];
                         values[r] = if relu { simd.max_f32s(sum, zero) } else { sum };
                     }

@@ -1,10 +1,11 @@
 //! What an error of a convolution's outputs says of its inputs and of its weights.
 
-use super::{Convolution, Grid, TOGETHER};
+use super::{Convolution, Grid};
 use crate::prior::Matrix;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Weights whose sums are taken at once, for each feature of a group.
+/// Features of a group, and weights of each whose sums are taken at once.
+const TOGETHER: usize = 4;
 const TAPS: usize = 3;
 
 impl Convolution {

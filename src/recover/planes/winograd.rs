@@ -4,9 +4,9 @@
 //! tile, g the weights, and the product summed over the features before. Tiles stand in rows of one more than there are, so
 //! that every shift is one of the whole plane.
 
-use super::{Grid, Sums, TOGETHER, Then, WIDEST};
+use super::{Grid, Sums, TOGETHER, Then};
 use crate::prior::Matrix;
-use crate::recover::aligned::Aligned;
+use crate::recover::aligned::{Aligned, REGISTER};
 use crate::simd::kernel;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -78,7 +78,7 @@ impl Filter {
     ) {
         let (rows, cols) = (grid.rows / 2, grid.cols / 2);
         let (wanted, stride) = (rows * (cols + 1), cols + 1);
-        let len = wanted.next_multiple_of(WIDEST);
+        let len = wanted.next_multiple_of(REGISTER);
         let beyond = len + stride + 1; // the last shift
         tiles.enter(len, beyond, self);
         let Tiles {
@@ -152,7 +152,7 @@ impl Tiles {
 /// How far products of so many features stand apart: by an odd number of runs where features are even, for multiples of what near
 /// caches go round in would have all of a tile's products in the same few places there.
 fn spacing(features: usize, len: usize) -> usize {
-    features * len + WIDEST
+    features * len + 3 * REGISTER
 }
 
 /// G g Gᵀ.
