@@ -24,7 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.enable_type_names();
     config.bytes(["."]); // payloads are views of the message they came in
     #[cfg(feature = "serve")]
-    config.service_generator(tonic_prost_build::configure().service_generator());
+    config.service_generator(
+        tonic_prost_build::configure()
+            .codec_path("crate::wire::Checked")
+            .service_generator(),
+    );
     config.compile_fds(descriptors)?;
     Ok(())
 }

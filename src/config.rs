@@ -1,5 +1,6 @@
 //! Everything a run can be told in a file: TOML, unknown keys refused, every key optional.
 
+use crate::cli::say::say;
 use anyhow::Context;
 use relucent::pipeline::{LogOptions, Options};
 use relucent::recover::{Refine, Settings};
@@ -71,7 +72,7 @@ impl ConfigArgument {
             config.recover.refine = refine.apply(config.recover.refine);
         }
         if self.print_config {
-            print!("{}", toml::to_string(&config)?);
+            say!("{}", toml::to_string(&config)?.trim_end());
             return Ok(None);
         }
         Ok(Some(config))

@@ -7,6 +7,7 @@ mod config;
 
 use clap::Parser;
 use cli::LogFormat;
+use cli::say::{self, tell};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::io::IsTerminal;
@@ -37,10 +38,10 @@ fn main() -> ExitCode {
         LogFormat::Text => events.init(),
         LogFormat::Json => events.json().init(),
     }
-    match cli::run(&arguments) {
+    match cli::run(&arguments).and_then(|()| say::heard()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("relucent: {error:#}");
+            tell!("relucent: {error:#}");
             match error.downcast_ref::<cli::Incomplete>() {
                 Some(_) => ExitCode::from(INCOMPLETE),
                 None => ExitCode::FAILURE,

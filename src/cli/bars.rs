@@ -1,6 +1,7 @@
 //! Refined recovery beside its rivals: ratios of errors, and measurements spared by tracking.
 
 use super::comparison::{cases, label, percent};
+use super::say::say;
 use super::table;
 use comfy_table::Table;
 use relucent::eval::{self, Bar, Fewer, Goal, MethodRow, Needed, Problem};
@@ -14,18 +15,18 @@ pub(super) fn print(problem: Problem, methods: &[(String, Settings)], rows: &[Me
     let fewer = eval::fewer(methods, rows);
     if let Some((head, lines)) = ratios(problem, methods, rows) {
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        println!("{RATIOS}\n\n{}\n", table(&head, lines));
+        say!("{RATIOS}\n\n{}\n", table(&head, lines));
     }
     if !fewer.is_empty() {
-        println!(
+        say!(
             "m/n that a cold method needs for the tracked RMSE, and its factor over the tracked m/n\n"
         );
-        println!("{}\n", spared(&fewer));
+        say!("{}\n", spared(&fewer));
     }
     let goals = eval::goals(methods, rows);
-    goals.iter().for_each(|goal| println!("{}", sentence(goal)));
+    goals.iter().for_each(|goal| say!("{}", sentence(goal)));
     if !goals.is_empty() {
-        println!();
+        say!("");
     }
 }
 

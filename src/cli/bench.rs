@@ -4,6 +4,7 @@ use super::bench_page::Page;
 use super::exposure::ExposureArguments;
 use super::prior::PriorArgument;
 use super::run;
+use super::say::{say, tell};
 use super::{bench_figures, bench_show};
 use crate::config::{Config, ConfigArgument};
 use anyhow::Context;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Bench {
     /// Measurement log (MCAP) to send, again and again, forwards and backwards [default: simulated scenes]
+    #[arg(conflicts_with = "ExposureArguments")]
     log: Option<PathBuf>,
     #[command(flatten)]
     prior: PriorArgument,
@@ -51,7 +53,7 @@ pub(crate) struct Bench {
     #[arg(long)]
     html: Option<PathBuf>,
     /// Instead: how cost grows with readings, sensors and workers, by many short runs
-    #[arg(long, conflicts_with_all = ["log", "compare", "html"])]
+    #[arg(long, conflicts_with_all = ["log", "compare", "html", "rate", "sensors", "frames", "warm_up", "deadline_ms", "ExposureArguments"])]
     sweep: bool,
     /// One JSON object on stdout instead of tables
     #[arg(long)]
@@ -83,7 +85,7 @@ impl Bench {
             told["compared"] = Value::Object(ratios.collect());
         }
         if self.json {
-            println!("{told:#}");
+            say!("{told:#}");
         } else {
             bench_show::print(&told, &measured, &parts);
             compared.iter().for_each(|r| bench_show::print_compared(r));
@@ -96,7 +98,7 @@ impl Bench {
             };
             std::fs::write(path, page.html()?)
                 .with_context(|| format!("page {}", path.display()))?;
-            eprintln!("page: {}", path.display());
+            tell!("page: {}", path.display());
         }
         Ok(())
     }
@@ -178,7 +180,7 @@ impl Bench {
         let sweep = Sweep::run(prior, &config.recover, config.pipeline, &stop, each)?;
         bar.finish_and_clear();
         if self.json {
-            println!(
+            say!(
                 "{}",
                 json!({"sweep": sweep, "machine": Machine::here(), "settings": config})
             );

@@ -1,6 +1,7 @@
 //! A bench run for people: tables on stdout.
 
 use super::bench_figures::{figures, micros};
+use super::say::{say, tell};
 use super::table;
 use relucent::bench::{self, Latencies, Measured, Parts, Point, Ratio, Spread, Sweep};
 use serde_json::Value;
@@ -18,10 +19,10 @@ const COMPARED: [&str; 7] = [
 
 /// All tables of a run.
 pub(super) fn print(told: &Value, measured: &Measured, parts: &Parts) {
-    println!("{}\n", settings(told));
+    say!("{}\n", settings(told));
     let (head, lines) = latencies(&measured.latency_us);
-    println!("{}\n", table(&head, lines));
-    println!(
+    say!("{}\n", table(&head, lines));
+    say!(
         "{}",
         table(&["figure", "value"], figures(told, measured, parts))
     );
@@ -79,7 +80,7 @@ pub(super) fn compared(before: &Value, now: &Value) -> Vec<Ratio> {
         // read back as the earlier run was: the last digit of a number may not survive that
         let now: Value = serde_json::from_str(&same(now).to_string()).unwrap_or_default();
         if same(before) != now {
-            eprintln!("not the same {part} as in the earlier run");
+            tell!("not the same {part} as in the earlier run");
         }
     }
     let chosen = |run: &Value| -> Value {
@@ -99,7 +100,7 @@ pub(super) fn print_compared(ratios: &[Ratio]) {
         vec![r.name.clone(), micros(r.before), micros(r.now), ratio]
     });
     let head = ["figure", "before", "now", "now / before"];
-    println!("\n{}", table(&head, rows));
+    say!("\n{}", table(&head, rows));
 }
 
 /// Tables of a sweep.
@@ -118,7 +119,7 @@ pub(super) fn print_sweep(sweep: &Sweep) {
         "memory, MiB",
     ];
     for points in [&sweep.readings, &sweep.sensors, &sweep.workers] {
-        println!("{}\n", table(&head, points.iter().map(point)));
+        say!("{}\n", table(&head, points.iter().map(point)));
     }
     let rows = sweep.growth.iter().map(|growth| {
         let measured = growth
@@ -131,7 +132,7 @@ pub(super) fn print_sweep(sweep: &Sweep) {
             growth.expected.to_owned(),
         ]
     });
-    println!(
+    say!(
         "{}",
         table(&["cost", "grows with", "exponent", "expected"], rows)
     );

@@ -2,11 +2,12 @@
 
 use super::prior::PriorArgument;
 use super::run;
+use super::say::tell;
 use crate::config::ConfigArgument;
 use relucent::frame::{Geometry, RangeImage};
 use relucent::pipeline::{Exposure, Ingress, Offer, Payload, VirtualStream};
 use relucent::prior::Prior;
-use relucent::sim::{self, Family};
+use relucent::sim::{self, Family, Rays, Scene};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +45,13 @@ pub(crate) struct Demo {
     json: bool,
 }
 
+/// What is shown.
+struct Footage {
+    scene: Scene,
+    rays: Rays,
+    stream: VirtualStream,
+}
+
 impl Demo {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let Some(config) = self.config.load()? else {
@@ -51,17 +59,17 @@ impl Demo {
         };
         run::check_files([("--out", Some(&self.out)), ("--sheet", Some(&self.sheet))])?;
         let prior = self.prior.load()?;
+        let footage = self.footage(&prior)?; // before --out is emptied
         let (pipeline, tally) = run::start(&prior, &config, Some(&self.out))?;
         let stop = run::stop_on_signal();
-        self.offer(&prior, &pipeline.ingress(), &stop)?;
+        self.offer(footage, &pipeline.ingress(), &stop)?;
         let summary = pipeline.finish();
         run::conclude(&tally, summary, self.json, Some(&self.sheet))?;
-        eprintln!("depth log: {}", self.out.display());
+        tell!("depth log: {}", self.out.display());
         Ok(())
     }
 
-    /// Simulates and measures at 30 Hz, in real time: latency counts from the moment a frame is due.
-    fn offer(&self, prior: &Prior, ingress: &Ingress, stop: &AtomicBool) -> anyhow::Result<()> {
+    fn footage(&self, prior: &Prior) -> anyhow::Result<Footage> {
         let exposure = Exposure {
             ratio: self.ratio,
             ..Exposure::default()
@@ -72,8 +80,22 @@ impl Demo {
         let geometry = Geometry::centred(horizontal, vertical);
         let mut truth = RangeImage::default();
         scene.cast(&rays, 0.0, sim::MAX_RANGE, &mut truth);
-        let mut stream =
-            VirtualStream::new("demo", geometry, prior, sim::MAX_RANGE, exposure, &truth)?;
+        let stream = VirtualStream::new("demo", geometry, prior, sim::MAX_RANGE, exposure, &truth)?;
+        Ok(Footage {
+            scene,
+            rays,
+            stream,
+        })
+    }
+
+    /// Simulates and measures at 30 Hz, in real time: latency counts from the moment a frame is due.
+    fn offer(&self, footage: Footage, ingress: &Ingress, stop: &AtomicBool) -> anyhow::Result<()> {
+        let Footage {
+            scene,
+            rays,
+            mut stream,
+        } = footage;
+        let mut truth = RangeImage::default();
         let sensor = stream.sensor();
         ingress.offer_now(Payload::Sensor(Box::new((**sensor).clone())));
         let id = Arc::clone(&sensor.id);

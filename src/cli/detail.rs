@@ -1,5 +1,6 @@
 //! The default method alone, in detail.
 
+use super::say::say;
 use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use relucent::eval::{self, Basins, Options, Representation, Row, UncertaintyRow};
@@ -71,18 +72,18 @@ impl Detail {
     pub(super) fn print(&self) {
         if let Some(representation) = &self.representation {
             let floor = representation.prior.range_rmse_m;
-            println!(
+            say!(
                 "representation: range RMSE {floor:.3} m, {:.3} of PCA's {:.3} m at the same k\n",
                 representation.ratio(),
                 representation.principal.range_rmse_m
             );
-            println!("{}\n", summary(&self.rows, floor));
+            say!("{}\n", summary(&self.rows, floor));
         }
         if let Some(basins) = &self.basins {
-            println!("{}\n", sentence(basins));
+            say!("{}\n", sentence(basins));
         }
         if !self.uncertainty.is_empty() {
-            println!(
+            say!(
                 "{}\n\n{}\n",
                 coverage(&self.uncertainty),
                 trust(&self.uncertainty)

@@ -1,15 +1,16 @@
 //! `relucent encode`: a measurement log of recorded depth.
 
-use super::exposure::ExposureArguments;
+use super::exposure::{ExposureArguments, sensor_id};
 use super::prior::PriorArgument;
-use super::{recorded, run};
+use super::say::say;
+use super::{Incomplete, recorded, run};
 use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::clock::Monotonic;
 use relucent::dataset::{Augmentation, Resampler, Sequence};
 use relucent::frame::{Geometry, RangeImage};
 use relucent::journal::Writer;
-use relucent::pipeline::{Import, VirtualStream, angular};
+use relucent::pipeline::{Import, ImportError, VirtualStream, angular};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,9 @@ pub(crate) struct Encode {
     recording: String,
     #[command(flatten)]
     prior: PriorArgument,
+    /// Name of the sensor
+    #[arg(long, default_value = "lidar", value_parser = sensor_id)]
+    sensor: String,
     #[command(flatten)]
     exposure: ExposureArguments,
     /// First frame
@@ -57,26 +61,35 @@ impl Encode {
                 self.first
             );
         }
-        let (name, exposure) = (&self.exposure.sensor, self.exposure.exposure());
         let wanted = self.frames.unwrap_or(usize::MAX);
+        let mut frames = recording.frames.skip(self.first).take(wanted);
+        let Some(first) = frames.next().transpose()? else {
+            anyhow::bail!(
+                "expected frames from number {} on in {}, found none",
+                self.first,
+                self.recording
+            );
+        };
+        let mut stream = VirtualStream::new(
+            &self.sensor,
+            recording.geometry,
+            &prior,
+            recording.max_range,
+            self.exposure.exposure(),
+            &first.1,
+        )?;
         let bar = ProgressBar::new(recording.len.unwrap_or(0) as u64);
         let stop = run::stop_on_signal();
         let mut log = Writer::create(&self.out, Monotonic::default())?;
-        let mut stream: Option<VirtualStream> = None;
-        for frame in recording.frames.skip(self.first).take(wanted) {
-            let (stamp_ns, image) = frame?;
-            let stream = match &mut stream {
-                Some(stream) => stream,
-                none => none.insert(VirtualStream::new(
-                    name,
-                    recording.geometry,
-                    &prior,
-                    recording.max_range,
-                    exposure,
-                    &image,
-                )?),
-            };
-            stream.record(&image, stamp_ns, &mut log)?;
+        let mut outcome = Ok(());
+        for frame in std::iter::once(Ok(first)).chain(frames) {
+            match frame {
+                Ok((stamp_ns, image)) => stream.record(&image, stamp_ns, &mut log)?,
+                Err(error) => {
+                    outcome = Err(as_far_as_it_goes(error));
+                    break;
+                }
+            }
             bar.inc(1);
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -84,8 +97,8 @@ impl Encode {
         }
         log.finish()?;
         bar.finish_and_clear();
-        println!("{}", self.out.display());
-        Ok(())
+        say!("{}", self.out.display());
+        outcome
     }
 
     fn open(&self, size: (usize, usize)) -> anyhow::Result<Recording> {
@@ -104,6 +117,15 @@ impl Encode {
             });
         }
         folder(recorded::open(&self.recording)?, size)
+    }
+}
+
+/// A log that ends in the middle was used until there.
+fn as_far_as_it_goes(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast() {
+        Ok(ImportError::Journal(error)) if error.is_early_end() => Incomplete(error).into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
     }
 }
 

@@ -1,10 +1,11 @@
 //! `relucent eval`: how good recovery is.
 
-use super::detail::Extent;
+use super::detail::{Detail, Extent};
 use super::method::{method, noise, ratio};
 use super::page::{FRACTION, Page};
 use super::prior::PriorArgument;
-use super::{bars, comparison, recorded};
+use super::say::say;
+use super::{bars, comparison, recorded, run};
 use crate::config::ConfigArgument;
 use anyhow::Context;
 use indicatif::ProgressBar;
@@ -68,13 +69,13 @@ pub(crate) struct Eval {
     #[arg(long)]
     tuning: bool,
     /// Only what imperfect sensors cost: each imperfection alone, tracked
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["logs", "html", "recorded", "recorded_frames", "methods", "method_frames", "problem", "calibrate"])]
     imperfections: bool,
     /// Scenes that σ and the trust in frames are judged on, 0 = none
     #[arg(long, default_value_t = 60)]
     uncertainty_frames: usize,
     /// Only print what σ is to be calibrated with, from as many tuning scenes
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["logs", "html", "recorded", "recorded_frames", "methods", "method_frames", "problem", "json"])]
     calibrate: bool,
     /// Where a page with plots, tables and examples of the methods goes (HTML)
     #[arg(long)]
@@ -89,6 +90,7 @@ impl Eval {
         let Some(config) = self.config.load()? else {
             return Ok(());
         };
+        run::check_files([("--html", self.html.as_ref())])?;
         let prior = self.prior.load()?;
         let options = Options {
             split: if self.tuning {
@@ -121,17 +123,27 @@ impl Eval {
         let detail = detail.transpose()?;
         let rows = eval::methods(&prior, &comparison, &mut || bar.inc(1))?;
         bar.finish_and_clear();
+        self.show(detail, &comparison, &rows)?;
         if let Some(path) = &self.html {
             let page = page(&prior, &comparison, &rows)?;
             std::fs::write(path, page)
                 .with_context(|| format!("cannot write page {}", path.display()))?;
         }
+        Ok(())
+    }
+
+    fn show(
+        &self,
+        detail: Option<Detail>,
+        comparison: &Comparison,
+        rows: &[MethodRow],
+    ) -> anyhow::Result<()> {
         if self.json {
             let mut all = serde_json::json!({
                 "methods": rows,
-                "bars": eval::bars(&comparison.methods, &rows),
-                "fewer": eval::fewer(&comparison.methods, &rows),
-                "goals": eval::goals(&comparison.methods, &rows),
+                "bars": eval::bars(&comparison.methods, rows),
+                "fewer": eval::fewer(&comparison.methods, rows),
+                "goals": eval::goals(&comparison.methods, rows),
             });
             if let Some(detail) = detail {
                 all["representation"] = serde_json::to_value(detail.representation)?;
@@ -139,13 +151,13 @@ impl Eval {
                 all["basins"] = serde_json::to_value(detail.basins)?;
                 all["uncertainty"] = serde_json::to_value(detail.uncertainty)?;
             }
-            println!("{all}");
+            say!("{all}");
             return Ok(());
         }
         if let Some(detail) = detail {
             detail.print();
         }
-        print(&comparison, &rows);
+        print(comparison, rows);
         Ok(())
     }
 
@@ -166,11 +178,11 @@ impl Eval {
         };
         let table = eval::calibrate(prior, &options, &mut || bar.inc(1))?;
         bar.finish_and_clear();
-        println!("const CALIBRATION: [(f32, f32); {}] = [", table.len());
+        say!("const CALIBRATION: [(f32, f32); {}] = [", table.len());
         for (raw, sigma) in table {
-            println!("    ({raw:.5}, {sigma:.5}),");
+            say!("    ({raw:.5}, {sigma:.5}),");
         }
-        println!("];");
+        say!("];");
         Ok(())
     }
 
@@ -222,8 +234,8 @@ fn print(comparison: &Comparison, rows: &[MethodRow]) {
         let Some(problem) = own.first().map(|row| row.problem) else {
             continue;
         };
-        println!("{problem}, {scene}: range RMSE (mean absolute error), m\n");
-        println!("{}\n", comparison::side_by_side(problem, &own, scene));
+        say!("{problem}, {scene}: range RMSE (mean absolute error), m\n");
+        say!("{}\n", comparison::side_by_side(problem, &own, scene));
         bars::print(problem, methods, &own);
     }
 }

@@ -3,13 +3,17 @@
 use relucent::pipeline::Exposure;
 use relucent::sensing::Data;
 use relucent::sim::{Imperfections, Sampling};
+use relucent::wire;
+
+/// A sensor's name.
+pub(crate) fn sensor_id(text: &str) -> Result<String, String> {
+    wire::check_sensor_id(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
 
 /// The virtual sensor.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ExposureArguments {
-    /// Name of the sensor
-    #[arg(long, default_value = "lidar")]
-    pub(crate) sensor: String,
     /// Measurements over pixels, m/n
     #[arg(long, default_value_t = 0.05)]
     ratio: f64,

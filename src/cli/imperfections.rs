@@ -1,5 +1,6 @@
 //! `relucent eval --imperfections`: what imperfect sensors cost.
 
+use super::say::say;
 use super::table;
 use indicatif::ProgressBar;
 use relucent::eval::{self, Options};
@@ -10,7 +11,7 @@ pub(crate) fn run(prior: &Prior, options: &Options, json: bool) -> anyhow::Resul
     let rows = eval::imperfections(prior, options, &mut || bar.inc(1))?;
     bar.finish_and_clear();
     if json {
-        println!("{}", serde_json::to_string(&rows)?);
+        say!("{}", serde_json::to_string(&rows)?);
         return Ok(());
     }
     let head = [
@@ -32,6 +33,6 @@ pub(crate) fn run(prior: &Prior, options: &Options, json: bool) -> anyhow::Resul
             format!("{} of {}", row.restarted.0, row.restarted.1),
         ]
     });
-    println!("{}", table(&head, lines));
+    say!("{}", table(&head, lines));
     Ok(())
 }

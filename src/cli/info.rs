@@ -1,6 +1,7 @@
 //! `relucent info`: what a prior is, where it comes from, and what it cannot say; or what a log holds.
 
 use super::prior::named;
+use super::say::say;
 use super::{info_log, recorded, table};
 use relucent::eval::{self, Representation};
 use relucent::prior::{Prior, PriorError};
@@ -26,6 +27,11 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         if let Some(path) = self.file.as_ref().filter(|path| is_log(path)) {
+            anyhow::ensure!(
+                self.recorded.is_empty(),
+                "expected a prior with --recorded, got the log {}",
+                path.display()
+            );
             return info_log::show(path, self.json);
         }
         let prior = match &self.file {
@@ -52,7 +58,7 @@ impl Info {
                 "name": prior.name, "rows": prior.rows, "cols": prior.cols, "relative_knots": prior.knots,
                 "layers": layers(&prior), "provenance": prior.provenance, "sets": sets,
             });
-            println!("{all}");
+            say!("{all}");
             return Ok(());
         }
         print(&prior, &sets);
@@ -93,25 +99,25 @@ fn layers(prior: &Prior) -> Vec<usize> {
 
 fn print(prior: &Prior, sets: &[(String, Representation)]) {
     let widths: Vec<String> = layers(prior).iter().map(ToString::to_string).collect();
-    println!(
+    say!(
         "prior `{}`: {} × {} pixels, {} channels",
         prior.name,
         prior.rows,
         prior.cols,
         prior.channels()
     );
-    println!("knots, of the largest range: {:?}", prior.knots);
-    println!(
+    say!("knots, of the largest range: {:?}", prior.knots);
+    say!(
         "decoder {}, affine in the last layer and in the code",
         widths.join("-")
     );
-    println!(
+    say!(
         "{} directions of the representation error, {} principal directions",
         prior.error.directions.rows(),
         prior.moments.directions.rows()
     );
     if let Some(network) = &prior.unrolled {
-        println!(
+        say!(
             "unrolled network: {} stages of {} fine and {} coarse features",
             network.stages.len(),
             network.features(),
@@ -119,18 +125,20 @@ fn print(prior: &Prior, sets: &[(String, Representation)]) {
         );
     }
     let provenance = &prior.provenance;
-    println!();
+    say!("");
     provenance
         .earlier
         .iter()
-        .for_each(|command| println!("first trained by `{command}`"));
-    println!("trained by `{}`", provenance.command);
-    println!(
+        .for_each(|command| say!("first trained by `{command}`"));
+    say!("trained by `{}`", provenance.command);
+    say!(
         "seed {}, {} steps of {} frames, on",
-        provenance.seed, provenance.steps, provenance.batch
+        provenance.seed,
+        provenance.steps,
+        provenance.batch
     );
-    provenance.data.iter().for_each(|data| println!("  {data}"));
-    println!("\nrange RMSE (mean absolute error) of decode(encode(frame)), m:\n");
+    provenance.data.iter().for_each(|data| say!("  {data}"));
+    say!("\nrange RMSE (mean absolute error) of decode(encode(frame)), m:\n");
     let k = prior.decoder.code_len();
     let head = [
         "frames",
@@ -153,5 +161,5 @@ fn print(prior: &Prior, sets: &[(String, Representation)]) {
             cell(errors.all_principal),
         ]
     });
-    println!("{}", table(&head, cells));
+    say!("{}", table(&head, cells));
 }

@@ -1,7 +1,8 @@
 //! What `relucent info` says of a log.
 
+use super::say::say;
 use super::{Incomplete, table};
-use relucent::journal::{JournalError, Reader, Topic};
+use relucent::journal::{Reader, Topic};
 use relucent::pipeline::Sensor;
 use relucent::sensing::Operator;
 use relucent::wire;
@@ -27,7 +28,7 @@ pub(super) fn show(path: &Path, as_json: bool) -> anyhow::Result<()> {
     for entry in Reader::open(path)? {
         let entry = match entry {
             Ok(entry) => entry,
-            Err(error @ (JournalError::Cut { .. } | JournalError::Damaged { .. })) => {
+            Err(error) if error.is_early_end() => {
                 ended = Some(error);
                 break;
             }
@@ -58,9 +59,9 @@ pub(super) fn show(path: &Path, as_json: bool) -> anyhow::Result<()> {
             })
             .collect();
         let sensors: Vec<_> = sensors.iter().map(sensor_json).collect();
-        println!(
+        say!(
             "{}",
-            json!({ "log": path, "topics": topics, "sensors": sensors, "ended": ended.as_ref().map(ToString::to_string) })
+            json!({ "log": path.display().to_string(), "topics": topics, "sensors": sensors, "ended": ended.as_ref().map(ToString::to_string) })
         );
     } else {
         let head = ["topic", "schema", "messages", "MB", "span, s", "rate, Hz"];
@@ -80,10 +81,10 @@ pub(super) fn show(path: &Path, as_json: bool) -> anyhow::Result<()> {
                 },
             ]
         });
-        println!("{}", table(&head, cells));
+        say!("{}", table(&head, cells));
         sensors
             .iter()
-            .for_each(|sensor| println!("\n{}", sentence(sensor)));
+            .for_each(|sensor| say!("\n{}", sentence(sensor)));
     }
     ended.map_or(Ok(()), |error| Err(Incomplete(error).into()))
 }

@@ -1,6 +1,7 @@
 //! `relucent landscape`: what theory says of random networks, measured.
 
-use super::{landscape_plot, table};
+use super::say::say;
+use super::{landscape_plot, run, table};
 use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::eval::landscape::{self, Method, Options};
@@ -61,19 +62,19 @@ impl Landscape {
             starts: self.starts,
             grid: self.grid,
         };
+        run::check_files([("--svg", self.svg.as_ref())])?;
         let bar = ProgressBar::new(options.steps() as u64);
         let measured = landscape::landscape(&options, &mut || bar.inc(1))?;
         bar.finish_and_clear();
+        match self.json {
+            true => say!("{}", serde_json::to_string(&measured)?),
+            false => print(&measured),
+        }
         if let Some(path) = &self.svg {
             let plot = landscape_plot::svg(&measured)?;
             std::fs::write(path, plot)
                 .with_context(|| format!("cannot write plot {}", path.display()))?;
         }
-        if self.json {
-            println!("{}", serde_json::to_string(&measured)?);
-            return Ok(());
-        }
-        print(&measured);
         Ok(())
     }
 }
@@ -86,21 +87,21 @@ fn print(measured: &landscape::Landscape) {
         starts,
         ..
     } = &measured.options;
-    println!("the second basin, near −ρ_d z*: medians over {instances} instances\n");
-    println!("{}", shadows(measured));
-    println!(
+    say!("the second basin, near −ρ_d z*: medians over {instances} instances\n");
+    say!("{}", shadows(measured));
+    say!(
         "\nwho finds z*: {instances} instances {widths:?}, m = {ratio}·k, {starts} single starts each\n"
     );
-    println!("{}", methods(measured));
-    println!("\nwith how many readings: the best of {starts} starts, each against its negative\n");
-    println!("{}", by_readings(measured));
+    say!("{}", methods(measured));
+    say!("\nwith how many readings: the best of {starts} starts, each against its negative\n");
+    say!("{}", by_readings(measured));
     let denoising = &measured.denoising;
-    println!(
+    say!(
         "\nwhat denoising leaves of noise in n = {} pixels\n",
         denoising.pixels
     );
-    println!("{}", denoised(measured));
-    println!(
+    say!("{}", denoised(measured));
+    say!(
         "\nslope of log error energy on log k: {:.3} (expected 1)",
         denoising.slope
     );

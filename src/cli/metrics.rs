@@ -1,5 +1,6 @@
 //! `--metrics` of every command that runs a pipeline; without the feature `prometheus` there is no such option.
 
+use super::say::tell;
 use relucent::pipeline::{Ingress, Outlet};
 
 #[cfg(feature = "prometheus")]
@@ -36,7 +37,7 @@ impl MetricsArgument {
         let exporter = Exporter::new(self.deadline_ms * 1e-3);
         let endpoint = exporter.listen(address);
         let endpoint = endpoint.with_context(|| format!("cannot show metrics on {address}"))?;
-        eprintln!("relucent: metrics on http://{}/metrics", endpoint.address());
+        tell!("relucent: metrics on http://{}/metrics", endpoint.address());
         outlets.push(exporter.outlet());
         Ok(Metrics {
             shown: Some((exporter, endpoint)),
@@ -65,8 +66,9 @@ impl Metrics {
 /// A port of this machine, or an address.
 #[cfg(feature = "prometheus")]
 fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    use std::net::ToSocketAddrs;
     let port = text.parse::<u16>().ok();
     let local = port.map(|port| (std::net::Ipv4Addr::LOCALHOST, port).into());
-    let address = local.or_else(|| text.parse().ok());
-    address.ok_or_else(|| format!("expected PORT or an IP address and a port, got `{text}`"))
+    let address = local.or_else(|| text.to_socket_addrs().ok()?.next());
+    address.ok_or_else(|| format!("expected PORT or HOST:PORT, got `{text}`"))
 }

@@ -29,6 +29,7 @@ mod recorded;
 mod recover;
 mod replay;
 mod run;
+pub(crate) mod say;
 #[cfg(feature = "serve")]
 mod send;
 #[cfg(feature = "serve")]
@@ -50,7 +51,7 @@ pub(crate) struct Incomplete(#[source] pub(crate) relucent::journal::JournalErro
 /// Recovers compressive LIDAR frames through a deep generative ReLU prior.
 ///
 /// Exit codes: 0 all is well; 1 it could not be done; 2 the command line is wrong; 3 a log was cut or damaged, and was used
-/// as far as it goes. Data goes to stdout, everything else to stderr; RUST_LOG sets what is told there.
+/// as far as it goes; 130 it was interrupted twice. Data goes to stdout, everything else to stderr; RUST_LOG sets what is told there.
 #[derive(clap::Parser, Debug)]
 #[command(version, about)]
 pub(crate) struct Arguments {

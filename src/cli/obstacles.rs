@@ -2,6 +2,7 @@
 
 use super::method::{method, noise, ratio};
 use super::prior::PriorArgument;
+use super::say::say;
 use super::table;
 use indicatif::ProgressBar;
 use relucent::eval::{self, Contender, ObstacleRow, Options};
@@ -76,9 +77,9 @@ impl Obstacles {
         })?;
         bar.finish_and_clear();
         if self.json {
-            println!("{}", serde_json::to_string(&rows)?);
+            say!("{}", serde_json::to_string(&rows)?);
         } else {
-            println!("{}", summary(&rows));
+            say!("{}", summary(&rows));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `relucent recover`: what can still be read of a log that was cut or damaged.
 
+use super::say::say;
 use relucent::journal::{self, Loss, Repaired};
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,10 +23,10 @@ impl Recover {
         let out = self.out.as_ref().unwrap_or(&self.log);
         let repaired = journal::repair(&self.log, out)?;
         if self.json {
-            println!("{}", as_json(&repaired));
+            say!("{}", as_json(&repaired));
         } else {
-            println!("{}: {} messages", out.display(), repaired.messages);
-            lines(&repaired).iter().for_each(|line| println!("{line}"));
+            say!("{}: {} messages", out.display(), repaired.messages);
+            lines(&repaired).iter().for_each(|line| say!("{line}"));
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
+use super::say::tell;
 use crate::config::ConfigArgument;
 use indicatif::ProgressBar;
-use relucent::journal::JournalError;
 use relucent::pipeline::{Pipeline, Replay as Source, Replayed};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -75,10 +75,12 @@ impl Replay {
             duration_s,
             again: self.r#loop,
         };
-        relucent::journal::Reader::open(&self.log)?; // before --out is emptied
+        relucent::journal::Reader::open(&self.log)?; // all before --out is emptied
         let prior = self.prior.load()?;
+        let mut watching = vec![];
+        let metrics = self.metrics.open(&mut watching)?;
         let (tally, mut outlets) = run::outlets(&config, self.out.as_deref())?;
-        let metrics = self.metrics.open(&mut outlets)?;
+        outlets.extend(watching);
         let pipeline = Pipeline::start(prior, &config.recover, config.pipeline, outlets)?;
         metrics.watch(pipeline.ingress());
         let stop = run::stop_on_signal();
@@ -121,13 +123,11 @@ impl Replay {
             "as fast as possible asked for".to_owned()
         };
         let pace = log_s / wall_s.max(1e-9); // a log cut before its first frame takes no time
-        eprintln!(
+        tell!(
             "{frames} frames, {log_s:.2} s of log offered in {wall_s:.2} s: {pace:.2} × its pace, {asked}"
         );
         match outcome {
-            Err(error @ (JournalError::Cut { .. } | JournalError::Damaged { .. })) => {
-                Err(anyhow::Error::from(super::Incomplete(error)))
-            }
+            Err(error) if error.is_early_end() => Err(super::Incomplete(error).into()),
             Ok(()) if lost && !stop.load(Ordering::Relaxed) => anyhow::bail!(
                 "expected frames that can be recovered, found none; what was wrong with them stands above"
             ),

@@ -1,5 +1,6 @@
 //! What every command that runs the pipeline shares.
 
+use super::say::{say, tell};
 use super::tally::Tally;
 use crate::config::Config;
 use anyhow::Context;
@@ -76,7 +77,7 @@ pub(crate) fn conclude(
     sheet: Option<&PathBuf>,
 ) -> anyhow::Result<()> {
     if json {
-        println!("{}", tally.json(&summary));
+        say!("{}", tally.json(&summary));
     } else {
         tally.print(&summary);
     }
@@ -84,7 +85,7 @@ pub(crate) fn conclude(
         let picture = report::sheet(max_range, &rows)?;
         std::fs::write(path, picture)
             .with_context(|| format!("contact sheet {}", path.display()))?;
-        eprintln!("contact sheet: {}", path.display());
+        tell!("contact sheet: {}", path.display());
     }
     tally.complain(summary)
 }
@@ -98,7 +99,7 @@ pub(crate) fn stop_on_signal() -> Arc<AtomicBool> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("relucent: stopping; what was accepted still comes out");
+        tell!("relucent: stopping; what was accepted still comes out");
     });
     if let Err(error) = installed {
         tracing::warn!(%error, "signals end the process at once");

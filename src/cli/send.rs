@@ -1,7 +1,7 @@
 //! `relucent send`: a log played to a server, as a sensor would send it.
 
+use super::say::{say, tell};
 use super::{Incomplete, run, table};
-use relucent::journal::JournalError;
 use relucent::serve::{self, Address, ClientError, CredentialFiles, Credentials, Peer, RoundTrips};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ pub(crate) struct Send {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Name in the server's certificate, where it is not its address
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "ca")]
     server_name: Option<String>,
     /// One JSON object on stdout instead of a table
     #[arg(long)]
@@ -58,10 +58,11 @@ impl Send {
         let how = serve::Send { rate: self.rate };
         let mut trips = RoundTrips::default();
         let outcome = match serve::send(&self.log, &peer, how, &stop, &mut trips) {
-            Err(ClientError::Journal(
-                error @ (JournalError::Cut { .. } | JournalError::Damaged { .. }),
-            )) => Err(Incomplete(error).into()),
-            Err(error) => return Err(error.into()),
+            Err(ClientError::Journal(error)) if error.is_early_end() => {
+                Err(Incomplete(error).into())
+            }
+            Err(error) if trips.sent == 0 => return Err(error.into()),
+            Err(error) => Err(error.into()),
             Ok(()) if trips.sent == 0 && !stop.load(Ordering::Relaxed) => anyhow::bail!(
                 "expected measurements on topics /relucent/SENSOR/measurement of {}, found none",
                 self.log.display()
@@ -78,18 +79,25 @@ impl Send {
                 of.map(|((name, _), us)| ((*name).to_owned(), serde_json::json!(us)))
                     .collect()
             };
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({
-                    "frames": { "sent": trips.sent, "depth": trips.depth, "rejected": trips.rejected },
+                    "frames": {
+                        "sent": trips.sent, "depth": trips.depth, "rejected": trips.rejected,
+                        "unanswered": trips.unanswered,
+                    },
+                    "refused_descriptions": trips.refused_descriptions,
                     "round_trip_us": object(whole),
                     "grpc_us": object(outside),
                 })
             );
         } else {
-            println!(
-                "{} frames sent: {} came back as depth, {} were rejected",
-                trips.sent, trips.depth, trips.rejected
+            say!(
+                "{} frames sent: {} came back as depth, {} were rejected, {} not answered",
+                trips.sent,
+                trips.depth,
+                trips.rejected,
+                trips.unanswered
             );
             let row = |name: &str, spread: [f64; 5]| {
                 let cells = spread.map(|us| match us.is_finite() {
@@ -101,12 +109,12 @@ impl Send {
             let head = SHARES.map(|(name, _)| name);
             let head = [&["ms"][..], &head].concat();
             let rows = [row("round trip", whole), row("of it, gRPC", outside)];
-            println!("\n{}", table(&head, rows));
+            say!("\n{}", table(&head, rows));
         }
         trips
             .reasons
             .iter()
-            .for_each(|r| eprintln!("relucent: rejected: {r}"));
+            .for_each(|r| tell!("relucent: rejected: {r}"));
         outcome
     }
 }

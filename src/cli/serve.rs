@@ -3,6 +3,7 @@
 use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
+use super::say::tell;
 use super::signals;
 use crate::config::ConfigArgument;
 use anyhow::Context;
@@ -31,7 +32,7 @@ pub(crate) struct Serve {
     config: ConfigArgument,
     #[command(flatten)]
     metrics: MetricsArgument,
-    /// Address to listen on: IP:PORT (port 0: any free one), or unix:PATH
+    /// Address to listen on: HOST:PORT (port 0: any free one), or unix:PATH
     #[arg(long, default_value = "127.0.0.1:50551")]
     listen: Address,
     /// Log of what is recovered and of its measurements (MCAP), which can be replayed
@@ -101,9 +102,9 @@ impl Serve {
         metrics.watch(server.ingress());
         let _ = door.set(server.ingress());
         if let Some(path) = &record {
-            eprintln!("relucent: recording to {}", path.display());
+            tell!("relucent: recording to {}", path.display());
         }
-        eprintln!("relucent: listening on {}", server.address());
+        tell!("relucent: listening on {}", server.address());
         let summary = server.run(stop)?;
         run::conclude(&tally, summary, self.json, None)
     }
@@ -117,7 +118,7 @@ fn reload(prior: &PriorArgument, door: &Ingress) {
     };
     let replaced = prior.load().and_then(|new| Ok(door.replace_prior(new)?));
     match replaced {
-        Ok(()) => eprintln!("relucent: prior {path} read anew; each sensor starts cold"),
+        Ok(()) => tell!("relucent: prior {path} read anew; each sensor starts cold"),
         Err(error) => {
             let error = format!("{error:#}");
             tracing::error!(error, "prior not reloaded; the one in use stays");

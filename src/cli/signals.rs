@@ -1,5 +1,6 @@
 //! Signals that a server heeds.
 
+use super::say::tell;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -33,7 +34,7 @@ pub(super) fn heed(
             if stopping.send_replace(true) {
                 std::process::exit(130);
             }
-            eprintln!("relucent: stopping; what was accepted still comes out");
+            tell!("relucent: stopping; what was accepted still comes out");
         }
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());

@@ -1,9 +1,10 @@
 //! `relucent simulate`: a measurement log of a simulated sequence.
 
 use super::demo::RATE_HZ;
-use super::exposure::ExposureArguments;
+use super::exposure::{ExposureArguments, sensor_id};
 use super::prior::PriorArgument;
 use super::run;
+use super::say::say;
 use indicatif::ProgressBar;
 use relucent::clock::Monotonic;
 use relucent::frame::{Geometry, RangeImage};
@@ -18,6 +19,9 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Simulate {
     #[command(flatten)]
     prior: PriorArgument,
+    /// Name of the sensor
+    #[arg(long, default_value = "lidar", value_parser = sensor_id)]
+    sensor: String,
     #[command(flatten)]
     exposure: ExposureArguments,
     /// Kind of place: street, corridor, room, yard or warehouse
@@ -56,9 +60,14 @@ impl Simulate {
         let geometry = Geometry::centred(horizontal, vertical);
         let (mut truth, mut moments) = (RangeImage::default(), vec![]);
         scene.cast(&rays, 0.0, sim::MAX_RANGE, &mut truth);
-        let name = &self.exposure.sensor;
-        let mut stream =
-            VirtualStream::new(name, geometry, &prior, sim::MAX_RANGE, exposure, &truth)?;
+        let mut stream = VirtualStream::new(
+            &self.sensor,
+            geometry,
+            &prior,
+            sim::MAX_RANGE,
+            exposure,
+            &truth,
+        )?;
         let mut log = Writer::create(&self.out, Monotonic::default())?;
         let stop = run::stop_on_signal();
         let bar = ProgressBar::new(self.frames.into());
@@ -75,7 +84,7 @@ impl Simulate {
         }
         log.finish()?;
         bar.finish_and_clear();
-        println!("{}", self.out.display());
+        say!("{}", self.out.display());
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What a run came to, gathered while it runs, and how it is shown.
 
+use super::say::{say, tell};
 use super::table;
 use relucent::frame::RangeImage;
 use relucent::metrics::{RangeErrors, median};
@@ -88,6 +89,9 @@ impl Tally {
                 "offered": accounts.offered, "emitted": accounts.emitted,
                 "dropped": accounts.dropped, "rejected": accounts.rejected,
             },
+            "sinks": summary.sinks.iter().map(|sink| json!({
+                "name": sink.name, "taken": sink.taken, "lost": sink.lost,
+            })).collect::<Vec<_>>(),
             "latency_us": latency,
             "recovery": {
                 "cold": cold, "warm": warm, "restarted": restarted, "cut_short": inner.hurried,
@@ -135,7 +139,7 @@ impl Tally {
                 ms(frame.latency.end_to_end_ns),
             ]
         });
-        println!("{}\n", table(&head, cells));
+        say!("{}\n", table(&head, cells));
         let head = ["latency, ms", "p50", "p90", "p99", "p99.9", "max"];
         let cells = summary.latency.iter().map(|(stage, q)| {
             let ms = |us: f64| format!("{:.2}", us * 1e-3);
@@ -148,32 +152,37 @@ impl Tally {
                 ms(q.max),
             ]
         });
-        println!("{}\n", table(&head, cells));
+        say!("{}\n", table(&head, cells));
         let a = &summary.accounts;
-        println!(
+        say!(
             "{} frames offered: {} emitted, {} dropped, {} rejected",
-            a.offered, a.emitted, a.dropped, a.rejected
+            a.offered,
+            a.emitted,
+            a.dropped,
+            a.rejected
         );
         let [cold, warm, restarted] = inner.kinds;
         let middle = |which| inner.median_of_warm(which).unwrap_or(f64::NAN);
-        print!("{cold} cold, {warm} warm, {restarted} restarted");
+        let mut starts = format!("{cold} cold, {warm} warm, {restarted} restarted");
         if inner.hurried > 0 {
-            print!(", {} cut short by their deadline", inner.hurried);
+            starts += &format!(", {} cut short by their deadline", inner.hurried);
         }
         if warm > 0 {
-            print!(
+            starts += &format!(
                 "; warm frames take {:.0} iterations, leave χ²/readings {:.2} and are predicted with τ {:.2} s (medians)",
                 middle(0),
                 middle(1),
                 middle(2)
             );
         }
-        println!();
+        say!("{starts}");
         if inner.scored {
             let errors = inner.errors.summary();
-            println!(
+            say!(
                 "range RMSE {:.2} m, mean absolute error {:.2} m, relative {:.3}",
-                errors.range_rmse_m, errors.range_mae_m, errors.abs_rel
+                errors.range_rmse_m,
+                errors.range_mae_m,
+                errors.abs_rel
             );
         }
     }
@@ -181,26 +190,26 @@ impl Tally {
     /// Says on stderr what went wrong with frames and sinks; an error where a sink failed.
     pub(crate) fn complain(&self, summary: Summary) -> anyhow::Result<()> {
         let inner = self.inner();
-        inner
-            .rejections
-            .iter()
-            .for_each(|r| eprintln!("relucent: {r}"));
+        inner.rejections.iter().for_each(|r| tell!("relucent: {r}"));
         let told = inner.rejections.len() as u64;
         let a = &summary.accounts;
         let all = a.rejected + a.panic + a.descriptions_refused;
         if all > told {
-            eprintln!("relucent: and {} more", all - told);
+            tell!("relucent: and {} more", all - told);
         }
+        let mut outcome = Ok(());
         for sink in summary.sinks {
-            if let Some(failure) = sink.failure {
-                let told = format!(
-                    "{} is not whole; {} events were not taken",
-                    sink.name, sink.lost
-                );
-                return Err(anyhow::anyhow!(failure).context(told));
+            let told = format!(
+                "{} is not whole; {} events were not taken",
+                sink.name, sink.lost
+            );
+            match sink.failure {
+                Some(failure) => outcome = Err(anyhow::anyhow!(failure).context(told)),
+                None if sink.lost > 0 => tell!("relucent: {told}, as it was too slow"),
+                None => {}
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Rows of a contact sheet and the largest range, m; `None` where no frame came.

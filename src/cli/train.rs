@@ -1,6 +1,7 @@
 //! `relucent train`: a prior of your own.
 
 use super::recorded;
+use super::say::{say, tell};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use relucent::frame::Knots;
@@ -124,7 +125,7 @@ impl Train {
             .save(&self.out)
             .context("the prior is trained, and its checkpoint stays")?;
         bar.finish_and_clear();
-        println!("{}", self.out.display());
+        say!("{}", self.out.display());
         Ok(())
     }
 
@@ -223,7 +224,7 @@ fn show(bar: &ProgressBar, event: &Event) {
                 100.0 * principal
             );
             if bar.is_hidden() {
-                eprintln!("{line}");
+                tell!("{line}");
             } else {
                 bar.println(line);
             }

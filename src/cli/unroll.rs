@@ -1,6 +1,7 @@
 //! `relucent unroll`: the unrolled network of a prior of your own.
 
 use super::prior::PriorArgument;
+use super::say::{say, tell};
 use super::{recorded, table};
 use indicatif::{ProgressBar, ProgressStyle};
 use relucent::train::RecordedFrames;
@@ -102,7 +103,7 @@ impl Unroll {
             &mut |prior| Ok(prior.save(&self.out)?),
         )?;
         bar.finish_and_clear();
-        println!("{}", self.out.display());
+        say!("{}", self.out.display());
         Ok(())
     }
 
@@ -153,7 +154,7 @@ fn show(bar: &ProgressBar, event: &Event) {
                 table(&head, scores.iter().map(row))
             );
             match bar.is_hidden() {
-                true => eprintln!("{lines}"),
+                true => tell!("{lines}"),
                 false => bar.println(lines),
             }
         }

@@ -60,3 +60,10 @@ pub enum JournalError {
         source: mcap::McapError,
     },
 }
+
+impl JournalError {
+    /// Whether a log ends before its end, and all before that can be used.
+    pub fn is_early_end(&self) -> bool {
+        matches!(self, Self::Cut { .. } | Self::Damaged { .. })
+    }
+}

@@ -35,6 +35,7 @@ pub(super) fn sets(
     messages: &[v1::PatternSet],
     grid: (usize, usize),
 ) -> Result<Vec<Pattern>, (usize, PatternError)> {
+    wire::check_pattern_sets(messages.len()).map_err(|e| (wire::MAX_PATTERN_SETS, e.into()))?;
     let mut patterns: Vec<Pattern> = vec![];
     for (set, message) in messages.iter().enumerate() {
         let pattern = pattern(message, grid, &patterns).map_err(|error| (set, error))?;

@@ -175,8 +175,12 @@ pub(super) struct Sinks(Vec<End>);
 
 #[derive(Clone)]
 enum End {
-    /// and how many events its queue dropped
-    Queue(Queue<Event>, Arc<AtomicU64>),
+    Queue {
+        queue: Queue<Event>,
+        name: Arc<str>,
+        /// events that the queue dropped
+        dropped: Arc<AtomicU64>,
+    },
     Direct(Arc<Mutex<Served>>),
 }
 
@@ -192,12 +196,16 @@ impl Sinks {
         let (mut ends, mut endings) = (vec![], vec![]);
         for Outlet { name, place, sink } in outlets {
             let thread = std::thread::Builder::new().name(format!("sink {name}"));
-            let served = Served::new(name, sink);
+            let served = Served::new(name.clone(), sink);
             match place {
                 Place::Own { policy, capacity } => {
                     let (queue, events) = Queue::new(policy, capacity);
                     let dropped = Arc::<AtomicU64>::default();
-                    ends.push(End::Queue(queue, Arc::clone(&dropped)));
+                    ends.push(End::Queue {
+                        queue,
+                        name: name.into(),
+                        dropped: Arc::clone(&dropped),
+                    });
                     let thread = thread.spawn(move || served.run(&events, &dropped))?;
                     endings.push(Ending::Thread(thread));
                 }
@@ -215,8 +223,14 @@ impl Sinks {
     pub(super) fn send(&self, event: &Event) {
         for end in &self.0 {
             match end {
-                End::Queue(queue, dropped) => queue.push(event.clone(), |_| {
-                    dropped.fetch_add(1, Ordering::Relaxed);
+                End::Queue {
+                    queue,
+                    name,
+                    dropped,
+                } => queue.push(event.clone(), |_| {
+                    if dropped.fetch_add(1, Ordering::Relaxed) == 0 {
+                        tracing::warn!(sink = %name, "sink is too slow and loses events");
+                    }
                 }),
                 End::Direct(served) => {
                     // what panics in a sink ends the sink alone

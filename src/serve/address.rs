@@ -1,15 +1,17 @@
 //! Where a server listens.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A TCP socket or a Unix one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// host and port, such as `127.0.0.1:50551`, or `localhost:50551`, which is looked up; port 0: any that is free
+    /// IP address and port, such as `127.0.0.1:50551`; port 0: any that is free
     Tcp(SocketAddr),
+    /// host and port, such as `localhost:50551`, looked up where it is used; a certificate is held against the host
+    Host(String),
     /// a socket in the file system, as `unix:PATH`
     Unix(PathBuf),
 }
@@ -27,6 +29,9 @@ impl Address {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(socket) => socket.ip().is_loopback(),
+            Self::Host(host) => host
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| host == "localhost"),
             Self::Unix(_) => true,
         }
     }
@@ -40,10 +45,21 @@ impl FromStr for Address {
             return Ok(Self::Unix(path.into()));
         }
         let tcp = text.strip_prefix("http://").unwrap_or(text);
-        let found = tcp.to_socket_addrs().ok().and_then(|mut all| all.next());
-        found.map(Self::Tcp).ok_or_else(|| AddressError {
-            got: text.to_owned(),
-        })
+        if let Ok(socket) = tcp.parse() {
+            return Ok(Self::Tcp(socket));
+        }
+        let is_host = |host: &str| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            !host.is_empty() && host.bytes().all(allowed)
+        };
+        match tcp.rsplit_once(':') {
+            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => {
+                Ok(Self::Host(tcp.to_ascii_lowercase()))
+            }
+            _ => Err(AddressError {
+                got: text.to_owned(),
+            }),
+        }
     }
 }
 
@@ -51,6 +67,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
+            Self::Host(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -62,13 +79,22 @@ mod tests {
 
     #[test]
     fn addresses_read_back_and_strangers_are_refused() {
-        for text in ["127.0.0.1:50551", "[::1]:1", "unix:/tmp/a.sock"] {
+        for text in [
+            "127.0.0.1:50551",
+            "[::1]:1",
+            "localhost:2",
+            "unix:/tmp/a.sock",
+        ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
             assert!(address.is_local());
         }
-        assert!("nowhere".parse::<Address>().is_err() && "unix:".parse::<Address>().is_err());
-        let open: Address = "0.0.0.0:1".parse().unwrap();
-        assert!(!open.is_local());
+        for text in ["nowhere", "unix:", ":1", "a b:1", "robot:70000", "robot:"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+        for text in ["0.0.0.0:1", "robot.local:50551", "localhost.example:1"] {
+            let open: Address = text.parse().unwrap();
+            assert!(!open.is_local(), "{text}");
+        }
     }
 }

@@ -39,6 +39,7 @@ struct Shared {
     streams: Mutex<HashMap<u64, Stream>>,
     holders: Mutex<Holders>,
     subscribers: Subscribers,
+    refused_descriptions: AtomicU64,
     refused_measurements: AtomicU64,
     stopping: AtomicBool,
 }
@@ -49,6 +50,8 @@ struct Stream {
     pending: u64,
     /// whether it will send no more
     ended: bool,
+    /// why, where it was not its own doing; told when all is answered
+    reason: Option<Status>,
 }
 
 impl Bridge {
@@ -59,6 +62,7 @@ impl Bridge {
             streams: Mutex::default(),
             holders: Mutex::default(),
             subscribers: Subscribers::default(),
+            refused_descriptions: AtomicU64::new(0),
             refused_measurements: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         }))
@@ -101,6 +105,7 @@ impl Bridge {
             answers: answers.clone(),
             pending: 0,
             ended: false,
+            reason: None,
         };
         self.streams().insert(number, stream);
         let seats = Arc::new(Semaphore::new(seats));
@@ -133,6 +138,7 @@ impl Bridge {
     /// What only the bridge can count; the rest is the pipeline's and the listener's.
     pub(super) fn count(&self, stats: &mut v1::StatsResponse) {
         let (subscribers, lost) = self.0.subscribers.counts();
+        stats.refused_descriptions += self.0.refused_descriptions.load(Ordering::Relaxed);
         stats.refused_measurements = self.0.refused_measurements.load(Ordering::Relaxed);
         stats.streams = self.streams().len() as u32;
         stats.subscribers = subscribers as u32;
@@ -158,13 +164,26 @@ impl Bridge {
             return; // it is nobody's
         };
         stream.pending = stream.pending.saturating_sub(1);
-        let done = stream.ended && stream.pending == 0;
         // it has a seat, so there is room; where it does not read any more, there is nobody to tell
         let _ = stream.answers.try_send(answer);
-        if done {
-            streams.remove(&number);
-            self.let_go(&streams);
+        self.settle(&mut streams, number);
+    }
+
+    /// Forgets a stream that has ended and has all its answers, and tells it why where there is something to tell.
+    fn settle(&self, streams: &mut HashMap<u64, Stream>, number: u64) {
+        let settled = |stream: &&Stream| stream.ended && stream.pending == 0;
+        if streams.get(&number).filter(settled).is_none() {
+            return;
         }
+        if let Some(Stream {
+            answers,
+            reason: Some(reason),
+            ..
+        }) = streams.remove(&number)
+        {
+            let _ = answers.try_send(Answer::End(reason)); // there is a place for it
+        }
+        self.let_go(streams);
     }
 }
 
@@ -232,9 +251,11 @@ impl Line {
         self.answers.is_closed()
     }
 
-    /// Tells the client why its stream is ended.
+    /// Tells the client why its stream is ended, after its answers.
     pub(super) fn end(&self, status: Status) {
-        let _ = self.answers.try_send(Answer::End(status)); // where it has gone, nobody is told
+        if let Some(stream) = self.bridge.streams().get_mut(&self.number) {
+            stream.reason = Some(status);
+        }
     }
 
     /// Passes on a message that has a seat. Where the pipeline's policy is to block this waits for room, and with it the
@@ -270,10 +291,15 @@ impl Line {
     }
 
     fn describe(&self, message: &v1::SensorDescription) -> Result<(), String> {
-        let claim = self
-            .bridge
-            .holders()
-            .claim(message, self.number, &self.bridge.0.limits)?;
+        let Shared {
+            limits,
+            refused_descriptions,
+            ..
+        } = &*self.bridge.0;
+        let claim = self.bridge.holders().claim(message, self.number, limits);
+        let claim = claim.inspect_err(|_| {
+            refused_descriptions.fetch_add(1, Ordering::Relaxed);
+        })?;
         let outcome = tokio::task::block_in_place(|| self.ingress.describe(message, 0));
         self.bridge.holders().settle(claim, outcome.as_ref().ok());
         outcome.map(|_| ()).map_err(|rejection| rejection.reason)
@@ -308,10 +334,7 @@ impl Drop for Line {
         let mut streams = self.bridge.streams();
         if let Some(stream) = streams.get_mut(&self.number) {
             stream.ended = true;
-            if stream.pending == 0 {
-                streams.remove(&self.number);
-                self.bridge.let_go(&streams);
-            }
         }
+        self.bridge.settle(&mut streams, self.number);
     }
 }

@@ -38,9 +38,13 @@ pub struct RoundTrips {
     pub sent: u64,
     /// depth frames received
     pub depth: u64,
-    /// rejections received, the first few in words
+    /// of them, measurements that were rejected
     pub rejected: u64,
-    /// the first few rejections
+    /// of them, measurements that were neither, before the stream ended
+    pub unanswered: u64,
+    /// descriptions that were refused
+    pub refused_descriptions: u64,
+    /// the first few rejections and refusals
     pub reasons: Vec<String>,
     /// time from the moment a measurement should have been sent until its depth frame was there, ns, in order of arrival
     pub latencies_ns: Vec<u64>,
@@ -67,13 +71,23 @@ pub enum ClientError {
     /// the stream broke
     #[error("the server ended the stream: {0}")]
     Stream(#[from] Box<tonic::Status>),
+    /// the stream ended before everything was sent and answered
+    #[error(
+        "expected the server to take the whole log, found the stream ended after {sent} measurements, {unanswered} of them unanswered"
+    )]
+    Ended {
+        /// measurements sent until then
+        sent: u64,
+        /// of them, those without an answer
+        unanswered: u64,
+    },
 }
 
 /// Plays the log's measurements to a server until it ends or `stop` is set, and waits for all answers: `trips` is what came back,
-/// also where the log ends in the middle.
+/// also where the log or the stream ends in the middle.
 ///
 /// # Errors
-/// Where the log cannot be read, the server not reached, or the stream breaks.
+/// Where the log cannot be read, the server not reached, or the stream breaks or ends too early.
 pub fn send(
     log: &Path,
     peer: &Peer,
@@ -103,8 +117,24 @@ pub fn send(
         let feed = feed(reader, (how, stop, clock), &due, requests, &mut sent); // the server answers what it has, and ends
         let (fed, answered) = tokio::join!(feed, answers);
         trips.sent += sent;
-        answered.and(fed)
+        trips.unanswered = trips.sent.saturating_sub(trips.depth + trips.rejected);
+        answered?;
+        match (fed?, trips.unanswered) {
+            (Fed::All, 0) => Ok(()),
+            (_, unanswered) => Err(ClientError::Ended {
+                sent: trips.sent,
+                unanswered,
+            }),
+        }
     })
+}
+
+/// How far a log was sent.
+enum Fed {
+    /// as far as was wanted
+    All,
+    /// until nobody took it any more
+    Part,
 }
 
 /// Sends the log's messages at their pace, until nobody takes them any more, and counts the measurements among them.
@@ -114,7 +144,7 @@ async fn feed(
     due: &RefCell<Due>,
     requests: mpsc::Sender<v1::RecoverRequest>,
     sent: &mut u64,
-) -> Result<(), ClientError> {
+) -> Result<Fed, ClientError> {
     let began = clock.now_ns();
     let mut timeline = Timeline::default();
     for entry in reader {
@@ -139,13 +169,16 @@ async fn feed(
             _ => continue,
         };
         let request = v1::RecoverRequest { kind: Some(kind) };
-        if stop.load(Ordering::Relaxed) || requests.send(request).await.is_err() {
+        if stop.load(Ordering::Relaxed) {
             break;
+        }
+        if requests.send(request).await.is_err() {
+            return Ok(Fed::Part);
         }
         *sent += u64::from(frame);
         tokio::task::yield_now().await; // it leaves before the log is read on
     }
-    Ok(())
+    Ok(Fed::All)
 }
 
 /// Waits until a moment of the clock, ns, or until `stop` is set. Timers are up to a millisecond late, so the last one is
@@ -176,11 +209,17 @@ impl RoundTrips {
         };
         let moment = due.borrow_mut().remove(&key);
         match (reason, moment) {
-            (Some(reason), _) => {
-                self.rejected += 1;
+            (Some(reason), moment) => {
+                let mut what = format!("sensor `{}`", key.0);
+                match moment {
+                    Some(_) => {
+                        self.rejected += 1;
+                        what += &format!(", frame {}", key.1);
+                    }
+                    None => self.refused_descriptions += 1,
+                }
                 if self.reasons.len() < 5 {
-                    self.reasons
-                        .push(format!("sensor `{}`, frame {}: {reason}", key.0, key.1));
+                    self.reasons.push(format!("{what}: {reason}"));
                 }
             }
             (None, Some((moment, sent_ns))) => {

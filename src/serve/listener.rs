@@ -42,8 +42,8 @@ impl Listener {
     /// server leaves it, makes way.
     pub(super) async fn bind(address: &Address) -> io::Result<(Self, Address)> {
         match address {
-            Address::Tcp(socket) => {
-                let listener = TcpListener::bind(socket).await?;
+            Address::Tcp(_) | Address::Host(_) => {
+                let listener = TcpListener::bind(address.to_string()).await?;
                 let bound = listener.local_addr()?;
                 Ok((Self::Tcp(listener), Address::Tcp(bound)))
             }

@@ -76,7 +76,7 @@ impl Peer {
         let secure = self.credentials.tls.is_some();
         let scheme = if secure { "https" } else { "http" };
         let host = match &self.address {
-            Address::Tcp(socket) => socket.to_string(),
+            Address::Tcp(_) | Address::Host(_) => self.address.to_string(),
             Address::Unix(_) => "localhost".to_owned(), // the name in its certificate, where it has one
         };
         let mut endpoint =

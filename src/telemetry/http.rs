@@ -12,6 +12,9 @@ const MAX_REQUEST: usize = 8 << 10;
 /// How long a client may take, from connecting to having read the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long nobody is taken where the system has no socket left.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Answers scrapes until it is dropped.
 pub struct Endpoint {
     address: SocketAddr,
@@ -34,8 +37,16 @@ impl Endpoint {
                 if stopping.load(Ordering::Relaxed) {
                     break;
                 }
-                if let Err(error) = client.and_then(|client| answer(client, &text)) {
-                    tracing::debug!(%error, "a scrape failed");
+                match client {
+                    Ok(client) => {
+                        if let Err(error) = answer(client, &text) {
+                            tracing::debug!(%error, "a scrape failed");
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a scrape could not be taken");
+                        std::thread::sleep(PAUSE);
+                    }
                 }
             }
         };

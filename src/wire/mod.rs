@@ -4,10 +4,15 @@
 //! trusted: sizes are checked before anything is allocated, and every error says what was expected and what was found.
 
 mod arrays;
+#[cfg(feature = "serve")]
+mod codec;
 mod decode;
 mod words;
 
 pub use arrays::{f32s, pack_f32s, pack_u32s, u32s};
+#[cfg(feature = "serve")]
+pub(crate) use codec::Checked;
+pub(crate) use decode::check_pattern_sets;
 pub use decode::{
     MAX_DESCRIPTION, MAX_FRAME, MAX_MEASUREMENT, MAX_PATTERN_SETS, WireError, decode_description,
     decode_frame, decode_measurement,

@@ -4,7 +4,7 @@ use crate::common::record;
 use crate::served::{Line, Served, client, eventually, one, send};
 use relucent::pipeline::{Options, Policy};
 use relucent::serve::{Address, Limits, Peer, Send, Serving};
-use relucent::wire::v1;
+use relucent::wire::v1::{self, recover_request::Kind};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -139,6 +139,42 @@ fn who_falls_silent_is_told_and_loses_the_sensor() {
             "{status}"
         );
         is_free(&served.peer, &description, &measurements[0]).await;
+    });
+    served.stop();
+}
+
+#[test]
+fn what_was_sent_before_a_message_too_large_is_answered_before_its_reason_is_told() {
+    let served = Served::start();
+    let (description, measurements) = one(8);
+    let many = v1::SensorDescription {
+        pattern_sets: vec![v1::PatternSet::default(); 257],
+        ..v1::SensorDescription::default()
+    };
+    let long = v1::MeasurementFrame {
+        missing: vec![0; 17 << 20].into(),
+        ..measurements[0].clone()
+    };
+    let too_large = [
+        (Kind::Description(many), "at most 256 pattern sets, got 257"),
+        (Kind::Measurement(long), "too large"),
+    ];
+    client(async {
+        for (message, reason) in too_large {
+            let mut client = served.peer.connect().await.unwrap();
+            let mut line = Line::open(&mut client).await;
+            line.describe(&description).await;
+            for measurement in &measurements {
+                line.measure(measurement).await;
+            }
+            line.send(message).await;
+            for measurement in &measurements {
+                assert_eq!(line.depth().await.sequence, measurement.sequence);
+            }
+            let status = line.answer().await.unwrap_err();
+            assert!(status.message().contains(reason), "{status}");
+            is_free(&served.peer, &description, &measurements[0]).await;
+        }
     });
     served.stop();
 }

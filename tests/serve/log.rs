@@ -1,9 +1,9 @@
 //! A log played to a server.
 
 use crate::common::record;
-use crate::served::{Served, send};
+use crate::served::{Served, send, send_part};
 use relucent::pipeline::Options;
-use relucent::serve::{Address, Send, Serving};
+use relucent::serve::{Address, ClientError, Send, Serving};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -67,16 +67,20 @@ fn stopping_answers_what_was_taken() {
     record(&log, 1, 60);
     let served = Served::start();
     let peer = served.peer.clone();
-    let client =
-        std::thread::spawn(move || send(&log, &peer, Send { rate: 1.0 }, &AtomicBool::new(false)));
+    let client = std::thread::spawn(move || {
+        send_part(&log, &peer, Send { rate: 1.0 }, &AtomicBool::new(false))
+    });
     std::thread::sleep(Duration::from_millis(600));
     let asked = Instant::now();
     let a = served.stop().accounts;
     assert!(asked.elapsed() < Duration::from_secs(5));
     assert!(a.emitted > 0 && a.emitted < 60, "{a:?}");
-    if let Ok(trips) = client.join().unwrap() {
-        assert_eq!(trips.depth, a.emitted, "every frame taken was answered");
-    }
+    let (trips, outcome) = client.join().unwrap();
+    assert_eq!(trips.depth, a.emitted, "every frame taken was answered");
+    assert!(
+        matches!(outcome, Err(ClientError::Ended { .. })),
+        "{outcome:?}"
+    );
 }
 
 #[test]

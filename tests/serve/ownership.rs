@@ -23,8 +23,8 @@ fn a_second_sender_is_refused_and_disturbs_nobody() {
     let flat_out = Send { rate: 0.0 };
     let second = send(&log, &served.peer, flat_out, &AtomicBool::new(false)).unwrap();
     assert_eq!(
-        (second.depth, second.rejected),
-        (0, 31),
+        (second.depth, second.rejected, second.refused_descriptions),
+        (0, 30, 1),
         "its description and its frames"
     );
     assert!(
@@ -33,6 +33,15 @@ fn a_second_sender_is_refused_and_disturbs_nobody() {
         second.reasons
     );
     assert_eq!(first.join().unwrap().depth, 30);
+    let stats = client(async {
+        let mut client = served.peer.connect().await.unwrap();
+        let stats = client.stats(v1::StatsRequest {}).await.unwrap();
+        stats.into_inner()
+    });
+    assert_eq!(
+        (stats.refused_descriptions, stats.refused_measurements),
+        (1, 30)
+    );
     assert_eq!(served.stop().accounts.offered, 30);
 }
 

@@ -1,8 +1,8 @@
 //! The command itself: a server that is a process of its own.
 
 use crate::common::record;
-use crate::served::{Line, client, messages, one, send};
-use relucent::serve::{Peer, Send};
+use crate::served::{Line, client, messages, one, send, send_part};
+use relucent::serve::{ClientError, Peer, Send};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -119,7 +119,9 @@ fn asked_to_terminate_it_answers_what_it_took_and_its_log_is_whole() {
     let server = Process::start(&["--record", recorded.to_str().unwrap()]);
     let client = {
         let peer = server.peer.clone();
-        std::thread::spawn(move || send(&log, &peer, Send { rate: 1.0 }, &AtomicBool::new(false)))
+        std::thread::spawn(move || {
+            send_part(&log, &peer, Send { rate: 1.0 }, &AtomicBool::new(false))
+        })
     };
     std::thread::sleep(Duration::from_millis(1000)); // of the two seconds that it takes
     let asked = Instant::now();
@@ -133,9 +135,12 @@ fn asked_to_terminate_it_answers_what_it_took_and_its_log_is_whole() {
         frames("offered"),
         emitted + frames("dropped") + frames("rejected")
     );
-    if let Ok(trips) = client.join().unwrap() {
-        assert_eq!(trips.depth, emitted, "every frame taken was answered");
-    }
+    let (trips, outcome) = client.join().unwrap();
+    assert_eq!(trips.depth, emitted, "every frame taken was answered");
+    assert!(
+        matches!(outcome, Err(ClientError::Ended { .. })),
+        "{outcome:?}"
+    );
     let (descriptions, measurements) = messages(&recorded);
     assert_eq!(descriptions.len(), 2);
     assert_eq!(measurements.len() as u64, emitted);

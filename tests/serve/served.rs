@@ -22,8 +22,20 @@ pub(crate) fn send(
     how: Send,
     stop: &AtomicBool,
 ) -> Result<RoundTrips, ClientError> {
+    let (trips, outcome) = send_part(log, peer, how, stop);
+    outcome.map(|()| trips)
+}
+
+/// What comes back of a log, whether or not it ends well.
+pub(crate) fn send_part(
+    log: &Path,
+    peer: &Peer,
+    how: Send,
+    stop: &AtomicBool,
+) -> (RoundTrips, Result<(), ClientError>) {
     let mut trips = RoundTrips::default();
-    relucent::serve::send(log, peer, how, stop, &mut trips).map(|()| trips)
+    let outcome = relucent::serve::send(log, peer, how, stop, &mut trips);
+    (trips, outcome)
 }
 
 /// A server on a thread of its own; dropped without [`Served::stop`], it stops on its own.
