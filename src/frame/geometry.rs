@@ -121,7 +121,9 @@ impl Geometry {
                 top_deg,
                 bottom_deg,
             } => {
-                let azimuth = d[1].atan2(d[0]).to_degrees();
+                // the turn that begins with the rightmost edge
+                let azimuth = d[1].atan2(d[0]).to_degrees() - right_deg;
+                let azimuth = right_deg + azimuth.rem_euclid(360.0);
                 let elevation = d[2].atan2(d[0].hypot(d[1])).to_degrees();
                 let share = |from: f32, to: f32, at: f32| (at - from) / (to - from);
                 (
@@ -153,6 +155,18 @@ mod tests {
                 right_deg: -10.0,
                 top_deg: 24.0,
                 bottom_deg: -22.0,
+            },
+            Geometry::Angular {
+                left_deg: 225.0,
+                right_deg: 135.0,
+                top_deg: 20.0,
+                bottom_deg: -20.0,
+            },
+            Geometry::Angular {
+                left_deg: 390.0,
+                right_deg: 330.0,
+                top_deg: 20.0,
+                bottom_deg: -20.0,
             },
             Geometry::Pinhole {
                 fx: 12.0,

@@ -54,6 +54,14 @@ impl Belief {
         self
     }
 
+    /// What is known after a frame that told nothing.
+    pub(super) fn unmoved(&self) -> Posterior {
+        Posterior {
+            mean: self.mean.clone(),
+            precision: self.precision.clone(),
+        }
+    }
+
     /// The code to start from, of length `code`: the mean.
     pub(super) fn start(&self, code: usize) -> Buffer<f32> {
         self.mean[..code].iter().map(|&m| m as f32).collect()

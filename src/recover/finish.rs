@@ -60,15 +60,15 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    /// After a descent with noise αN₀ and pull Γ that ended with these duals; `None` where readings are too few.
+    /// At an m/n of `ratio`, after a descent with noise αN₀ and pull Γ that ended with these duals; `None` where readings are too
+    /// few.
     pub(super) fn of(
-        operator: &dyn Operator,
+        ratio: f32,
         noise: Buffer<f32>,
         mut pull: Buffer<f32>,
         duals: &[Buffer<f32>; 2],
     ) -> Option<Self> {
-        let (m, n) = operator.shape();
-        (m as f32 >= SETTLED_FROM * n as f32).then(|| {
+        (ratio >= SETTLED_FROM).then(|| {
             pull.iter_mut().for_each(|pull| *pull *= SETTLED_PULL);
             Self {
                 noise,
@@ -177,10 +177,9 @@ impl Finisher {
             let before = x.clone();
             network.improve(&given, &mut x, room);
             let cols = self.description.cols;
-            let (m, n) = pattern.shape();
-            let faster = (m as f32 / n as f32 / BACK_FROM).clamp(1.0, 2.0).powi(2);
-            let doubt = doubt_of(room.residual(), n, cols);
-            take_back(&before, &doubt, BACK * faster, &mut x);
+            let faster = (present(pattern, measurement) / BACK_FROM).clamp(1.0, 2.0);
+            let doubt = doubt_of(room.residual(), pattern.shape().1, cols);
+            take_back(&before, &doubt, BACK * faster.powi(2), &mut x);
         }
         let settling = refined.unrolled.as_ref().and_then(|unrolled| {
             let settling = unrolled.settling.as_ref()?;
@@ -232,6 +231,13 @@ impl Finisher {
         let knots = &self.description.knots;
         sampler.sigma(&evidence, knots, self.settings.sigma_raw, frame);
     }
+}
+
+/// m/n of the readings of a measurement that are there.
+pub(super) fn present(operator: &dyn Operator, measurement: &Measurement) -> f32 {
+    let (m, n) = operator.shape();
+    let share = 1.0 - measurement.missing.len() as f32 / measurement.y.len() as f32;
+    share * m as f32 / n as f32
 }
 
 /// Takes an image, (J·n), back to the one before by d/(1 + d), d `fast` times a pixel's doubt, (n).

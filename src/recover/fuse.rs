@@ -332,12 +332,15 @@ impl System {
 
 impl System {
     /// χ² of readings, ỹ whitened, (readings), beside the best flat channels: what an estimate that knows nothing of the scene
-    /// but its mean would leave.
-    pub(super) fn contrast(&self, whitened: &[f32]) -> f64 {
+    /// but its mean would leave. `None` where readings tell no more than that.
+    pub(super) fn contrast(&self, whitened: &[f32]) -> Option<f64> {
+        if self.count() <= self.flat.len() {
+            return None;
+        }
         let whole = whitened.iter().zip(&self.offset).map(|(y, o)| y + o);
         let mut whole: Buffer<f32> = whole.collect();
         self.flat.iter().for_each(|flat| take_out(flat, &mut whole));
-        energy(&whole)
+        Some(energy(&whole)).filter(|energy| *energy > 0.0)
     }
 }
 

@@ -205,7 +205,7 @@ mod tests {
             precision: system.precision(),
             count: readings.count,
             cost: point.cost + 0.5 * readings.outside,
-            contrast: system.contrast(&readings.whitened),
+            contrast: system.contrast(&readings.whitened).unwrap(),
             dual: system.dual(&left).to_vec(),
         }
     }

@@ -390,7 +390,7 @@ kernel! {
             let values = trust.iter_mut().zip(channel);
             values.for_each(|(sum, x)| *sum += if *x > 0.0 { *x } else { 0.0 });
         }
-        trust.iter_mut().for_each(|s| *s = *s * *s / (*s * *s + half));
+        trust.iter_mut().for_each(|s| *s = *s * *s / (*s * *s + half).max(f32::MIN_POSITIVE));
         let channels = x.chunks_exact_mut(pixels).zip(correction.chunks_exact(pixels));
         for (x, correction) in channels {
             let values = x.iter_mut().zip(correction).zip(trust.iter());

@@ -59,6 +59,11 @@ impl Pace {
         }
     }
 
+    /// What was learnt, over other time constants to start with.
+    pub(super) fn over(self, first: TimeConstants) -> Self {
+        Self { first, ..self }
+    }
+
     /// Whether its numbers can be a track's.
     pub(super) fn is_usable(&self) -> bool {
         let TimeConstants { code, error, rest } = self.now();

@@ -1,7 +1,6 @@
 //! First-order solvers as others published them, on the same cost: what Levenberg–Marquardt is held against.
 
-use super::solve::{Limits, Point, Problem, Solution, StopReason, negligible};
-use crate::pool::Buffer;
+use super::solve::{Limits, Point, Problem, Solution, StopReason, moved, negligible};
 use crate::prior::Activations;
 use serde::{Deserialize, Serialize};
 
@@ -134,10 +133,6 @@ fn adam(problem: &Problem<'_>, start: &[f32], settings: FirstOrder) -> Solution 
         }
     }
     solution(&best, first, settings.steps, StopReason::Iterations)
-}
-
-fn moved(u: &[f32], step: &[f64]) -> Buffer<f32> {
-    u.iter().zip(step).map(|(u, d)| u + *d as f32).collect()
 }
 
 fn solution(point: &Point, first: f64, iterations: usize, stop: StopReason) -> Solution {

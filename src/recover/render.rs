@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::doubt::doubt;
-use super::finish::{Refined, Settling, Unfinished};
+use super::finish::{Refined, Settling, Unfinished, present};
 use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
 use super::linear::left_over;
@@ -127,7 +127,7 @@ impl Renderer {
             let limits = (settings.weight, settings.iterations);
             let missing = &measurement.missing;
             lasso(pattern, norm, basis, limits, &y, missing, &mut x);
-            self.state.x = x;
+            self.state.restart(&x);
         } else if self.settings.refine.iterations > 0 {
             let own = first.x.clone();
             let pull = self.pull(&mut first, last.as_deref(), &y, measurement);
@@ -151,13 +151,10 @@ impl Renderer {
                 Some(Weighed { y, noise }) => Terms { y, noise, ..told },
                 None => told,
             };
-            let conditions = self.conditions(pattern.shape(), terms.noise);
-            let (m, n) = pattern.shape();
+            let ratio = present(pattern, measurement);
+            let conditions = self.conditions(ratio, terms.noise);
             let steps = match conditions {
-                Some(_) => self
-                    .settings
-                    .refine
-                    .unrolled_steps(warm, m as f32 / n as f32),
+                Some(_) => self.settings.refine.unrolled_steps(warm, ratio),
                 None => self.settings.refine.steps(warm),
             };
             let descended = terms.descend(&mut self.state, steps);
@@ -170,12 +167,12 @@ impl Renderer {
                     conditions,
                     last: last.unwrap_or_else(|| own.clone()),
                     first: own,
-                    settling: Settling::of(pattern, noise, pull, self.state.duals()),
+                    settling: Settling::of(ratio, noise, pull, self.state.duals()),
                     y,
                 });
             }
         } else {
-            self.state.x = first.x;
+            self.state.restart(&first.x);
         }
         let x = self.state.x.clone();
         self.state.x.iter_mut().for_each(|x| *x *= scale);
@@ -210,12 +207,12 @@ impl Renderer {
         self.description.noise.iter().map(|v| gain * v).collect()
     }
 
-    /// What the unrolled network goes by with readings of an operator of m × n, αN₀ being `noise`; `None` where there is none,
-    /// or it is not trained for such.
-    fn conditions(&self, (m, n): (usize, usize), noise: &[f32]) -> Option<[f32; 2]> {
+    /// What the unrolled network goes by with readings of an m/n of `ratio`, αN₀ being `noise`; `None` where there is none, or it
+    /// is not trained for such.
+    fn conditions(&self, ratio: f32, noise: &[f32]) -> Option<[f32; 2]> {
         let channels = self.description.channels();
         let variance = noise.iter().step_by(channels + 1).sum::<f32>() / channels as f32;
-        let conditions = Unrolled::conditions(m as f32 / n as f32, variance.sqrt());
+        let conditions = Unrolled::conditions(ratio, variance.sqrt());
         let wanted = self.settings.refine.unrolled && self.model.network.is_some();
         conditions.filter(|_| wanted)
     }

@@ -37,8 +37,8 @@ pub struct Settings {
     /// when Levenberg–Marquardt stops
     pub limits: Limits,
     /// time that a frame may take to be solved, ms, from when it came to the tracker; when it nears, the best state so far is
-    /// taken as it is. 0 is none. Preparing a pattern set at its first frame cannot be cut short, nor can finding signs of magnitudes of
-    /// which no frame before tells.
+    /// taken as it is. 0 is none. Preparing a pattern set at its first frame cannot be cut short, nor can finding the signs of
+    /// magnitudes, nor solvers other than Levenberg–Marquardt.
     pub deadline_ms: f64,
     /// how the other solvers run
     pub first_order: FirstOrder,

@@ -163,13 +163,17 @@ impl<'a> Problem<'a> {
         let (mut normal, mut fresh) = (self.linearise(&point, at), true);
         let mut damping = FIRST_DAMPING;
         let (mut iterations, mut stop) = (0, StopReason::Iterations);
-        let innovation = point.cost
-            - self
-                .step(&normal, 0.0)
-                .map_or(0.0, |(_, decrease)| decrease);
+        let undamped = self.step(&normal, 0.0);
+        let innovation = point.cost - undamped.as_ref().map_or(0.0, |(_, decrease)| *decrease);
         while iterations < limits.iterations {
             if self.deadline.is_some_and(Deadline::nears) {
                 stop = StopReason::Deadline;
+                if let (0, Some((step, _))) = (iterations, &undamped) {
+                    let next = self.evaluate(moved(&point.u, step), at); // it is there
+                    if next.cost < point.cost {
+                        (point, iterations) = (next, 1);
+                    }
+                }
                 break;
             }
             iterations += 1;
@@ -179,8 +183,7 @@ impl<'a> Problem<'a> {
             };
             let worth = limits.tolerance * (point.cost + 0.5 * self.readings.outside);
             let mut small = promised <= worth;
-            let moved = point.u.iter().zip(step.iter());
-            let next = self.evaluate(moved.map(|(u, d)| u + *d as f32).collect(), at);
+            let next = self.evaluate(moved(&point.u, &step), at);
             if next.cost < point.cost {
                 let gained = (point.cost - next.cost) / promised;
                 damping *= if gained > 0.75 {
@@ -218,9 +221,12 @@ impl<'a> Problem<'a> {
             }
         }
         let state = point.state();
-        let posterior = Posterior {
-            mean: state.clone(),
-            precision: self.full(&normal),
+        let posterior = match iterations {
+            0 => self.belief.unmoved(), // what was read has told u nothing
+            _ => Posterior {
+                mean: state.clone(),
+                precision: self.full(&normal),
+            },
         };
         Solution {
             posterior: Some(posterior),
@@ -403,6 +409,11 @@ fn product(matrix: MatRef<'_, f64>, v: &[f64]) -> Buffer<f64> {
         }
     }
     out
+}
+
+/// Where a step leads from a code.
+pub(super) fn moved(u: &[f32], step: &[f64]) -> Buffer<f32> {
+    u.iter().zip(step).map(|(u, d)| u + *d as f32).collect()
 }
 
 /// Whether f32 no longer tells a code from the one that a step leads to.

@@ -131,7 +131,7 @@ impl<C: Clock> Tracker<C> {
             views: Views::new(Arc::clone(&model), &description, &settings),
             last_brightness: None,
             error_scale: 1.0,
-            pace: first_pace(&settings),
+            pace: Pace::new(first_time_constants(&settings)),
             reserve: Reserve::default(),
             renderer: Renderer::new(Arc::clone(&description), Arc::clone(&model), &settings),
             finisher: Arc::new(finisher),
@@ -170,7 +170,7 @@ impl<C: Clock> Tracker<C> {
         self.last = None;
         self.last_brightness = None;
         self.error_scale = 1.0;
-        self.pace = first_pace(&self.settings);
+        self.pace = Pace::new(first_time_constants(&self.settings));
     }
 
     /// What the track knows, with where `renderer` stands, which may be [another](Tracker::renderer) than its own; `None`
@@ -204,7 +204,11 @@ impl<C: Clock> Tracker<C> {
         });
         self.last_brightness = Some(header.brightness);
         self.error_scale = header.error_scale;
-        self.pace = header.pace;
+        let first = first_time_constants(&self.settings);
+        self.pace = match self.settings.fixed_time_constants {
+            true => Pace::new(first),
+            false => header.pace.over(first),
+        };
         Ok(())
     }
 
@@ -315,7 +319,8 @@ impl<C: Clock> Tracker<C> {
                 render_ns: 0,
             },
         };
-        let seen = self.views.fused(measurement.pattern_set).seen;
+        let missing = measurement.missing.len() as f32 / measurement.y.len() as f32;
+        let seen = (1.0 - missing) * self.views.fused(measurement.pattern_set).seen;
         drop(Buffer::from(scaled.y)); // for the next frame's
         Ok(Estimate {
             report,
@@ -509,7 +514,7 @@ impl<C: Clock> Tracker<C> {
         self.model.rest.explain(pattern, &dual, &mut rest);
         Ok(Solved {
             count: system.count() as f64,
-            unexplained: misfit / system.contrast(&whitened),
+            unexplained: system.contrast(&whitened).map_or(0.0, |most| misfit / most),
             chosen,
             rest,
             lessons,
@@ -536,8 +541,11 @@ impl<C: Clock> Tracker<C> {
         };
         let elapsed = [elapsed_s / now.code, elapsed_s / now.error];
         let turn = |sequence: u64| sequence / LESSON_EVERY;
-        let due = turn(last.sequence) != turn(measurement.sequence);
-        let state = due.then(|| innovation.lesson(self.model.code_len(), elapsed));
+        // where frames are not numbered, each is
+        let due = last.sequence == measurement.sequence
+            || turn(last.sequence) != turn(measurement.sequence);
+        let told = due && solution.iterations > 0;
+        let state = told.then(|| innovation.lesson(self.model.code_len(), elapsed));
         Some((
             state.flatten(),
             rest_lesson(carried, left, elapsed_s / now.rest, self.error_scale),
@@ -555,13 +563,13 @@ pub(super) fn apart_s(told: f64) -> f64 {
 }
 
 /// The time constants that a track starts with.
-fn first_pace(settings: &Settings) -> Pace {
+fn first_time_constants(settings: &Settings) -> TimeConstants {
     let (code, error) = settings.time_constants_s;
-    Pace::new(TimeConstants {
+    TimeConstants {
         code,
         error,
         rest: settings.rest_time_constant_s,
-    })
+    }
 }
 
 /// y − (I_J⊗A) x, (J·m), of an image x, (J·n).

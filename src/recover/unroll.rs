@@ -143,7 +143,7 @@ struct StageRoom {
 }
 
 impl Network {
-    /// Of images of rows × cols pixels, both multiples of four.
+    /// Of images of rows × cols pixels, both multiples of eight.
     pub(super) fn new(weights: &Unrolled, (rows, cols): (usize, usize)) -> Self {
         let stage = |stage: &Stage| StageLayers {
             step: stage.step.clone(),

@@ -1,6 +1,7 @@
 //! Patterns given as an explicit matrix.
 
 use super::Operator;
+use crate::simd::{add_scaled, dot};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -97,7 +98,7 @@ impl Operator for Dense {
     fn apply(&self, v: &[f32], y: &mut [f32], _: &mut [f32]) {
         assert_eq!((y.len(), v.len()), self.shape());
         for (out, pattern) in y.iter_mut().zip(self.weights.chunks_exact(self.pixels)) {
-            *out = pattern.iter().zip(v).map(|(a, b)| a * b).sum();
+            *out = dot(pattern, v);
         }
     }
 
@@ -105,9 +106,7 @@ impl Operator for Dense {
         assert_eq!((y.len(), v.len()), self.shape());
         v.fill(0.0);
         for (&value, pattern) in y.iter().zip(self.weights.chunks_exact(self.pixels)) {
-            v.iter_mut()
-                .zip(pattern)
-                .for_each(|(out, a)| *out += value * a);
+            add_scaled(value, pattern, v);
         }
     }
 

@@ -50,9 +50,14 @@ impl<C: Clock> Tracker<C> {
         let energy = self.views.sight(set).energy;
         let scale = match last {
             Some(last) => self.model.scale(last),
-            None => self.views.linear(set).map_or(1.0, |(linear, moments)| {
-                loudness(linear, moments, measurement, &self.description.noise).sqrt()
-            }),
+            None => {
+                let noise = &self.description.noise;
+                let told = self.views.linear(set).map_or(1.0, |(linear, moments)| {
+                    loudness(linear, moments, measurement, noise).sqrt()
+                });
+                let darkest = self.views.sight(set).darkest(measurement.gain, noise);
+                told.max(darkest / self.model.rms_return)
+            }
         };
         self.at_scale(measurement, scale, energy)
     }

@@ -73,7 +73,7 @@ impl Tape {
 }
 
 impl Learner {
-    /// Of images of rows × cols pixels, both multiples of four.
+    /// Of images of rows × cols pixels, both multiples of eight.
     pub(crate) fn new(weights: &Unrolled, size: (usize, usize)) -> Self {
         let turned = weights.stages.iter().map(|stage| Turned {
             merge: Convolution::turned(&stage.merge, 1),
