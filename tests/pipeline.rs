@@ -25,7 +25,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Shared<T> = Arc<Mutex<Vec<T>>>;
 
@@ -474,7 +474,38 @@ fn a_new_description_comes_before_its_frames_and_after_the_old_ones() {
     assert_eq!((described.len(), frames), (6, 48));
 }
 
-/// A log in two halves through two pipelines with one vault is the log through one; another sensor's file is no use.
+#[test]
+fn a_track_is_kept_while_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, kept) = (folder.path().join("log.mcap"), folder.path().join("kept"));
+    record(&log, 1, 8);
+    let vault = Vault::open(&kept).unwrap();
+    let (settings, options) = (Settings::default(), Options::default());
+    let pipeline = Pipeline::start_with(&*PRIOR, &settings, options, vec![], Some(vault)).unwrap();
+    let (door, since) = (pipeline.ingress(), Instant::now());
+    let mut measurements = vec![];
+    for entry in Reader::open(&log).unwrap().map(Result::unwrap) {
+        match Topic::parse(&entry.channel.topic).unwrap().0 {
+            Topic::Description => door.offer_now(Payload::SensorBytes(entry.data)),
+            Topic::Measurement => measurements.push(entry.data),
+            _ => {}
+        }
+    }
+    let is_kept = || {
+        let mut files = std::fs::read_dir(&kept).unwrap().map(Result::unwrap);
+        files.any(|file| file.path().extension().is_some_and(|e| e == "checkpoint"))
+    };
+    for data in measurements.iter().cycle() {
+        door.offer_now(Payload::MeasurementBytes(data.clone()));
+        if is_kept() {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "no checkpoint");
+    }
+    pipeline.finish();
+}
+
+/// A log in two halves through two pipelines with one vault is the log through one.
 #[test]
 fn a_pipeline_that_is_started_again_goes_on_warm() {
     let folder = tempfile::tempdir().unwrap();

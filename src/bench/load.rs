@@ -54,7 +54,7 @@ impl Schedule {
 /// Waits until a moment, awake for the last of it; false where told to stop.
 fn wait(ingress: &Ingress, moment_ns: u64, stop: &AtomicBool) -> bool {
     let goes_on = ingress.wait_until(moment_ns.saturating_sub(AWAKE_NS), stop);
-    while ingress.now_ns() < moment_ns {
+    while goes_on && ingress.now_ns() < moment_ns {
         std::hint::spin_loop();
     }
     goes_on

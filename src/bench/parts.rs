@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// Frames that come before those that are measured: twice through as many pattern sets as anyone shows.
+/// Frames that come before those that are measured, at least: twice through the usual pattern sets.
 const LEAD_IN: u64 = 16;
 /// Warm frames, then cold ones, that are measured.
 const FRAMES: (u64, u64) = (64, 16);
@@ -76,9 +76,10 @@ impl Parts {
             settings,
             image: RangeImage::default(),
         };
-        let first = alone.recover(0..LEAD_IN)?;
+        let lead_in = LEAD_IN.max(2 * sensor.patterns.len() as u64);
+        let first = alone.recover(0..lead_in)?;
         let count = || allocations.map(|count| count());
-        let warm = alone.measurements(LEAD_IN..LEAD_IN + FRAMES.0)?;
+        let warm = alone.measurements(lead_in..lead_in + FRAMES.0)?;
         let k = model.code_len();
         let mut codes = Vec::with_capacity(warm.len() * k);
         let mut solve_ns = Vec::with_capacity(warm.len());
@@ -89,7 +90,7 @@ impl Parts {
             solve_ns.push(report.timing.solve_ns);
         }
         let allocated = count().zip(before).map(|(after, before)| after - before);
-        let next = LEAD_IN + FRAMES.0;
+        let next = lead_in + FRAMES.0;
         let (render_us, refine_us) = alone.render(&model, next..next + FRAMES.0)?;
         let next = next + FRAMES.0;
         let mut cold = vec![];

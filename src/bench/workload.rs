@@ -39,6 +39,18 @@ struct Track {
     frames: Vec<v1::MeasurementFrame>,
 }
 
+/// Whether there are sensors, and no more than a server may have.
+fn check(sensors: usize) -> Result<(), BenchError> {
+    match sensors {
+        1..=1024 => Ok(()),
+        _ => Err(BenchError::Value {
+            what: "number of sensors",
+            expected: "1 to 1024",
+            got: sensors as f64,
+        }),
+    }
+}
+
 impl Workload {
     /// Simulated scenes of the population that settings are chosen on, a scene for each sensor: whoever tunes by this
     /// has not seen the scenes that errors are reported on.
@@ -50,6 +62,7 @@ impl Workload {
         sensors: usize,
         exposure: Exposure,
     ) -> Result<Self, BenchError> {
+        check(sensors)?;
         let each = (MOST_FRAMES / sensors.max(1)).clamp(8, MOST_FRAMES_EACH);
         let rays = sim::rays(prior.rows, prior.cols);
         let (horizontal, vertical) = sim::FIELD_OF_VIEW;
@@ -74,7 +87,11 @@ impl Workload {
                 frames,
             });
         }
-        Self::new(tracks, sensors, INTERVAL_NS)
+        Ok(Self {
+            tracks,
+            sensors,
+            interval_ns: INTERVAL_NS,
+        })
     }
 
     /// The measurements of a log, each sensor under its first description; where there are more `sensors` than the log
@@ -83,6 +100,7 @@ impl Workload {
     /// # Errors
     /// Where there is no sensor, or the log cannot be read or holds no described measurements.
     pub fn of_log(path: &Path, sensors: usize) -> Result<Self, BenchError> {
+        check(sensors)?;
         let mut tracks: Vec<Track> = vec![];
         let mut bytes = 0;
         for entry in Reader::open(path)? {
@@ -121,17 +139,6 @@ impl Workload {
             return Err(BenchError::Empty { found });
         };
         let interval_ns = interval(&first.frames);
-        Self::new(tracks, sensors, interval_ns)
-    }
-
-    fn new(tracks: Vec<Track>, sensors: usize, interval_ns: u64) -> Result<Self, BenchError> {
-        if sensors == 0 || sensors > 1024 {
-            return Err(BenchError::Value {
-                what: "number of sensors",
-                expected: "1 to 1024",
-                got: sensors as f64,
-            });
-        }
         Ok(Self {
             tracks,
             sensors,
@@ -158,7 +165,7 @@ impl Workload {
         let mut message = track.frames[back_and_forth(sequence, track.frames.len())].clone();
         message.sensor_id = format!("{}/{sensor}", track.sensor.id);
         message.sequence = sequence;
-        message.stamp_ns = sequence * self.interval_ns;
+        message.stamp_ns = sequence.saturating_mul(self.interval_ns);
         message
     }
 

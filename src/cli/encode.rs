@@ -2,12 +2,12 @@
 
 use super::exposure::{ExposureArguments, sensor_id};
 use super::prior::PriorArgument;
-use super::say::say;
 use super::{Incomplete, recorded, run};
+use crate::say::say;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::clock::Monotonic;
-use relucent::dataset::{Augmentation, Resampler, Sequence};
+use relucent::dataset::{Augmentation, Resampler, Sequence, read_text};
 use relucent::frame::{Geometry, RangeImage};
 use relucent::journal::Writer;
 use relucent::pipeline::{Import, ImportError, VirtualStream, angular};
@@ -103,8 +103,7 @@ impl Encode {
 
     fn open(&self, size: (usize, usize)) -> anyhow::Result<Recording> {
         let (toml, root) = recorded::split(&self.recording);
-        let text = std::fs::read_to_string(toml)
-            .with_context(|| format!("cannot read recording {}", toml.display()))?;
+        let text = read_text(toml)?;
         let is_log = toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("log"));
         if is_log {
             let import = Import::open(toml, root, size)

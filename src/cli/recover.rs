@@ -1,6 +1,6 @@
 //! `relucent recover`: what can still be read of a log that was cut or damaged.
 
-use super::say::say;
+use crate::say::say;
 use relucent::journal::{self, Loss, Repaired};
 use serde_json::json;
 use std::path::PathBuf;
@@ -43,6 +43,12 @@ fn lines(repaired: &Repaired) -> Vec<String> {
             repaired.missing
         ));
     }
+    if repaired.undescribed > 0 {
+        lines.push(format!(
+            "lost: {} messages of channels whose description is lost",
+            repaired.undescribed
+        ));
+    }
     let last = repaired.last_ns.map_or(String::new(), |ns| {
         format!(" after {:.3} s, the greatest log time kept", seconds(ns))
     });
@@ -75,7 +81,8 @@ fn as_json(repaired: &Repaired) -> serde_json::Value {
         json!({ "at_byte": loss.at, "bytes": loss.bytes, "span_ns": loss.span_ns, "kept": loss.kept, "reason": loss.reason })
     });
     json!({
-        "whole": repaired.whole, "messages": repaired.messages, "missing": repaired.missing, "last_ns": repaired.last_ns,
+        "whole": repaired.whole, "messages": repaired.messages, "missing": repaired.missing,
+        "undescribed": repaired.undescribed, "last_ns": repaired.last_ns,
         "losses": losses.collect::<Vec<_>>(),
     })
 }

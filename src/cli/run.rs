@@ -1,8 +1,8 @@
 //! What every command that runs the pipeline shares.
 
-use super::say::{say, tell};
 use super::tally::Tally;
 use crate::config::Config;
+use crate::say::{say, tell};
 use anyhow::Context;
 use relucent::clock::Monotonic;
 use relucent::pipeline::{LogSink, Outlet, Pipeline, Summary};
@@ -60,12 +60,12 @@ pub(crate) fn check_files<'a>(
     Ok(())
 }
 
-/// Whether two paths lead to one file, be it there or not; a device may be named as often as one likes.
+/// Whether two paths lead to one file, be it there or not; a device or a pipe may be named as often as one likes, and is not opened.
 fn is_same(a: &Path, b: &Path) -> bool {
     let absolute = |path| std::path::absolute(path).ok();
-    match same_file::is_same_file(a, b) {
-        Ok(same) => same && a.is_file(),
-        Err(_) => absolute(a) == absolute(b),
+    match (a.is_file(), b.is_file()) {
+        (true, true) => same_file::is_same_file(a, b).unwrap_or(false),
+        _ => !a.exists() && !b.exists() && absolute(a) == absolute(b),
     }
 }
 

@@ -140,7 +140,7 @@ impl SequenceDescription {
     /// # Errors
     /// Where the file cannot be read, is not the TOML expected, or holds a value that makes no sense.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
-        Self::parse(&files::text(path)?, path)
+        Self::parse(&files::read_text(path)?, path)
     }
 
     /// Reads a description from the text of a TOML file and checks its values; `path` is its name in errors.

@@ -17,7 +17,10 @@ fn failed(path: &Path) -> impl Fn(std::io::Error) -> DatasetError + '_ {
 }
 
 /// A text file of at most 4 MiB.
-pub(super) fn text(path: &Path) -> Result<String, DatasetError> {
+///
+/// # Errors
+/// Where it cannot be read, is longer, or is no text.
+pub fn read_text(path: &Path) -> Result<String, DatasetError> {
     let file = File::open(path).map_err(failed(path))?;
     let mut text = String::new();
     let got = file
@@ -44,7 +47,7 @@ pub(super) fn column<T: FromStr + Copy>(
 ) -> Result<Vec<T>, DatasetError> {
     let mut values = Vec::new();
     let mut last = None;
-    for (index, line) in text(path)?.lines().enumerate() {
+    for (index, line) in read_text(path)?.lines().enumerate() {
         match line.trim().parse() {
             Ok(value) if !counts(value) => values.push(value),
             Ok(value) if follows(last, value) => {

@@ -15,7 +15,7 @@ pub use description::{
     Angles, FrameKind, GeometrySource, Intrinsics, ReturnSource, SequenceDescription, Slope, Timing,
 };
 pub use error::DatasetError;
-pub use files::grey_png;
+pub use files::{grey_png, read_text};
 pub use geometry::{Crop, Geometry};
 pub use resample::{Augmentation, Resampler};
 pub use sequence::{RecordedFrame, Sequence};

@@ -62,6 +62,17 @@ impl Sequence {
                 });
             }
         }
+        if let (Some(train), Some(evaluate)) = (description.train, description.evaluate)
+            && train[0] < evaluate[1]
+            && evaluate[0] < train[1]
+        {
+            return Err(DatasetError::Value {
+                path: toml.to_owned(),
+                key: "evaluate",
+                expected: format!("frames beside those of train, {train:?}"),
+                got: format!("{evaluate:?}"),
+            });
+        }
         Ok(Self {
             description,
             geometry,
@@ -92,16 +103,27 @@ impl Sequence {
         self.frames.len()
     }
 
-    /// Frames that may be trained and tuned on; all where the description does not say.
+    /// Frames that may be trained and tuned on; where the description does not say, those before or after the frames for
+    /// evaluation, whichever are more, and all where it says nothing.
     pub fn train(&self) -> Range<usize> {
-        let [start, end] = self.description.train.unwrap_or([0, self.len()]);
-        start..end
+        self.part(self.description.train, self.description.evaluate)
     }
 
-    /// Frames kept for evaluation; all where the description does not say.
+    /// Frames kept for evaluation; where the description does not say, those before or after the frames to train on, whichever
+    /// are more, and all where it says nothing.
     pub fn evaluate(&self) -> Range<usize> {
-        let [start, end] = self.description.evaluate.unwrap_or([0, self.len()]);
-        start..end
+        self.part(self.description.evaluate, self.description.train)
+    }
+
+    fn part(&self, part: Option<[usize; 2]>, other: Option<[usize; 2]>) -> Range<usize> {
+        match (part, other) {
+            (Some([start, end]), _) => start..end,
+            (None, None) => 0..self.len(),
+            (None, Some([start, end])) => match start >= self.len() - end {
+                true => 0..start,
+                false => end..self.len(),
+            },
+        }
     }
 
     /// Acquisition time of a frame, ns.

@@ -11,9 +11,6 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The most channels and schemas of a log.
-const MAX_CHANNELS: usize = 1 << 12;
-
 /// What messages of a topic are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
@@ -140,7 +137,7 @@ impl<R: Read> Reader<R> {
         if opcode == op::DATA_END {
             return Ok(None);
         }
-        if stated > MAX_RECORD {
+        if stated > MAX_RECORD && stated <= self.records.size - self.records.at {
             let len = stated;
             return Err(self.damaged(McapError::RecordTooLarge { opcode, len }));
         }
@@ -152,7 +149,7 @@ impl<R: Read> Reader<R> {
                     self.chunk = Some((chunk, framed.is_cut()));
                     Ok(Some((opcode, Bytes::new())))
                 }
-                // a chunk that was being written when its writer was killed may have no length yet
+                // what was being written when its writer was killed may have no length yet, or the greatest
                 Err(McapError::UnexpectedEoc) => Err(self.cut()),
                 Err(source) => Err(self.damaged(source)),
             },
@@ -164,10 +161,10 @@ impl<R: Read> Reader<R> {
     /// Takes in what a record says; a message is handed on.
     fn take(&mut self, opcode: u8, body: &Bytes) -> Result<Option<Entry>, JournalError> {
         match record::parse(opcode, body).map_err(|e| self.damaged(e))? {
-            Record::Schema { header, .. } if self.schemas.len() < MAX_CHANNELS => {
+            Record::Schema { header, .. } => {
                 self.schemas.insert(header.id, header.name);
             }
-            Record::Channel(channel) if self.channels.len() < MAX_CHANNELS => {
+            Record::Channel(channel) => {
                 let schema = self.schemas.get(&channel.schema_id);
                 let known = Channel {
                     topic: channel.topic,

@@ -23,6 +23,8 @@ pub struct Repaired {
     pub last_ns: Option<u64>,
     /// messages between those kept that must have been there by the sequence numbers of a log of ours
     pub missing: u64,
+    /// messages that were not kept, as what describes them is lost
+    pub undescribed: u64,
     /// parts of the file that could not be read
     pub losses: Vec<Loss>,
 }
@@ -43,7 +45,7 @@ pub struct Loss {
 }
 
 /// Writes what can be read of `log` to `out`, whole and with an index; `out` may be the log itself. It is written beside and
-/// put in its place at the end, on the disk: there is the old file or the new one, never a part.
+/// put in its place at the end, on the disk, with its permissions: there is the old file or the new one, never a part.
 ///
 /// # Errors
 /// Where the log cannot be read or is no MCAP file, or the new one cannot be written, as in the place of a file that somebody
@@ -59,10 +61,19 @@ pub fn repair(log: &Path, out: &Path) -> Result<Repaired, JournalError> {
             path: out.to_owned(),
         });
     }
+    let out = &std::fs::canonicalize(out).unwrap_or_else(|_| out.to_owned()); // what a link leads to is replaced, not the link
     let part = beside(out);
+    let place = || {
+        if let Some(replaced) = &replaced {
+            std::fs::set_permissions(&part, replaced.metadata()?.permissions())?;
+        }
+        std::fs::rename(&part, out)?;
+        sync_folder(out)
+    };
     let repaired = write((log, old), (out, &part)).and_then(|repaired| {
-        let placed = std::fs::rename(&part, out).and_then(|()| sync_folder(out));
-        placed.map(|()| repaired).map_err(|e| failed(out, e.into()))
+        place()
+            .map(|()| repaired)
+            .map_err(|e| failed(out, e.into()))
     });
     if repaired.is_err() {
         let _ = std::fs::remove_file(&part); // a part is of no use, and the first error says why
@@ -210,7 +221,14 @@ impl<W: Write + Seek> Copy<W> {
             let (at, opcode, stated) = head;
             if opcode == op::DATA_END {
                 match old.end(stated).map_err(Failed::Reading)? {
-                    End::Whole => self.repaired.whole = self.repaired.losses.is_empty(),
+                    End::Whole => {
+                        let Repaired {
+                            losses,
+                            undescribed,
+                            ..
+                        } = &self.repaired;
+                        self.repaired.whole = losses.is_empty() && *undescribed == 0;
+                    }
                     End::Cut => {}
                     End::Beyond(at) => self.lose(at, old.size - at, "something behind the end"),
                 }
@@ -226,12 +244,15 @@ impl<W: Write + Seek> Copy<W> {
             }
             let framed = old.body(head, MAX_RECORD).map_err(Failed::Reading)?;
             match framed.opcode {
-                op::CHUNK => self.chunk(&framed)?,
+                op::CHUNK => self.chunk(&framed, old.size)?,
                 _ if framed.is_cut() => self.lose(at, old.size - at, "a record, cut"),
                 _ => match record::parse(opcode, &framed.body) {
                     Ok(record) => self.record(&record)?,
                     Err(e) => self.lose(at, HEAD + stated, &e.to_string()),
                 },
+            }
+            if framed.is_cut() {
+                return Ok(()); // it says that all that follows is its own
             }
         }
     }
@@ -252,8 +273,9 @@ impl<W: Write + Seek> Copy<W> {
         });
     }
 
-    /// Copies a chunk's messages: all of it where it is whole, as far as it goes where it is cut, none where its checksum is wrong.
-    fn chunk(&mut self, framed: &Framed) -> Result<(), Failed> {
+    /// Copies a chunk's messages: all of it where it is whole, as far as it goes where it is cut, none where its checksum is wrong;
+    /// `size` is the file's.
+    fn chunk(&mut self, framed: &Framed, size: u64) -> Result<(), Failed> {
         let before = self.repaired.messages;
         let fault = match Chunk::open(framed) {
             Ok(mut chunk) => self.records(&mut chunk)?,
@@ -266,7 +288,10 @@ impl<W: Write + Seek> Copy<W> {
         };
         self.repaired.losses.push(Loss {
             at: framed.at,
-            bytes: HEAD + framed.body.len() as u64,
+            bytes: match framed.is_cut() {
+                true => size - framed.at,
+                false => HEAD + framed.stated,
+            },
             span_ns: ChunkHead::of(&framed.body).map(|head| head.span_ns),
             kept: self.repaired.messages - before,
             reason,
@@ -294,7 +319,7 @@ impl<W: Write + Seek> Copy<W> {
             Record::Message { header, data } => {
                 match self.new.write_to_known_channel(header, data) {
                     // nothing says what it is: the chunk that did is lost
-                    Err(McapError::UnknownChannel(..)) => self.repaired.missing += 1,
+                    Err(McapError::UnknownChannel(..)) => self.repaired.undescribed += 1,
                     written => {
                         written?;
                         self.count(header);

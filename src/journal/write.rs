@@ -81,8 +81,10 @@ impl<C: Clock> Writer<C> {
                 path: path.to_owned(),
             });
         }
-        if file.metadata().map_err(io)?.is_file() {
-            file.set_len(0).map_err(io)?;
+        let mut durability = durability;
+        match file.metadata().map_err(io)?.is_file() {
+            true => file.set_len(0).map_err(io)?,
+            false => durability.sync = false, // what devices and pipes are given is out of their hands
         }
         let synced = file.try_clone().map_err(io)?;
         if durability.sync {

@@ -95,9 +95,10 @@ impl Ledger {
         let panic = read(&self.panic);
         let undecodable = read(&self.undecodable);
         let (unknown_sensor, invalid) = (read(&self.unknown_sensor), read(&self.invalid));
+        let emitted = read(&self.emitted);
         Accounts {
-            offered: read(&self.offered),
-            emitted: read(&self.emitted),
+            offered: read(&self.offered), // last: what came out had come in
+            emitted,
             dropped: overload + closed + panic,
             rejected: undecodable + unknown_sensor + invalid,
             overload,

@@ -98,7 +98,7 @@ impl Replay {
                 Topic::Measurement => {}
                 _ => continue,
             }
-            let since_s = timeline.passed_ns(time_ns) as f64 * 1e-9 - self.start_s;
+            let since_s = timeline.passed_ns(sensor_id, time_ns) as f64 * 1e-9 - self.start_s;
             if since_s < 0.0 {
                 continue;
             }

@@ -1,6 +1,8 @@
-//! A log's time as it passes, also where the clocks that stamped it were set while it was recorded.
+//! A log's time as it passes, also where the clocks that stamped it differ, or were set while it was recorded.
 
-/// Who goes back by more than this has had its clock set; less is two sensors that take turns.
+use std::collections::HashMap;
+
+/// Who goes back by more than this has had its clock set; less is frames that overtook each other.
 const BACK_NS: u64 = 1_000_000_000;
 /// Who goes on by more than this from one message to the next, too; a pause that is longer is not waited for.
 const ON_NS: u64 = 60_000_000_000;
@@ -8,23 +10,45 @@ const ON_NS: u64 = 60_000_000_000;
 /// Where a log stands.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
-    /// the time that counts as none passed, which clocks that are set move, and the latest since, ns
-    now: Option<(i128, u64)>,
+    clocks: HashMap<String, Clock>,
+    /// the most time that has passed by any sensor's clock, ns
+    passed_ns: u64,
+}
+
+/// A sensor's clock.
+#[derive(Debug)]
+struct Clock {
+    /// the time that counts as none passed, which clocks that are set move, ns
+    origin: i128,
+    /// the latest since, ns
+    latest: u64,
 }
 
 impl Timeline {
-    /// Time passed since the first message until one that bears `time_ns`, ns. Where a clock was set, none has passed since
-    /// the message before.
-    pub(crate) fn passed_ns(&mut self, time_ns: u64) -> u64 {
+    /// Time passed since the first message until one of a sensor that bears `time_ns`, ns. Where its clock was set, or begins, none
+    /// has passed since the message before, whoever sent that: sensors' clocks may be far apart.
+    pub(crate) fn passed_ns(&mut self, sensor_id: &str, time_ns: u64) -> u64 {
         let time = i128::from(time_ns);
-        let (origin, latest) = self.now.get_or_insert((time, time_ns));
-        let early = latest.saturating_sub(time_ns) > BACK_NS;
-        if early || time_ns.saturating_sub(*latest) > ON_NS {
-            *origin += time - i128::from(*latest);
-            *latest = time_ns;
-        }
-        *latest = time_ns.max(*latest);
-        u64::try_from((time - *origin).max(0)).unwrap_or(u64::MAX)
+        let starting = Clock {
+            origin: time - i128::from(self.passed_ns),
+            latest: time_ns,
+        };
+        let passed = match self.clocks.get_mut(sensor_id) {
+            None => {
+                self.clocks.insert(sensor_id.to_owned(), starting);
+                self.passed_ns
+            }
+            Some(clock) => {
+                let early = clock.latest.saturating_sub(time_ns) > BACK_NS;
+                if early || time_ns.saturating_sub(clock.latest) > ON_NS {
+                    *clock = starting;
+                }
+                clock.latest = time_ns.max(clock.latest);
+                u64::try_from((time - clock.origin).max(0)).unwrap_or(u64::MAX)
+            }
+        };
+        self.passed_ns = passed.max(self.passed_ns);
+        passed
     }
 }
 
@@ -36,7 +60,7 @@ mod tests {
 
     fn passed(times: &[u64]) -> Vec<u64> {
         let mut timeline = Timeline::default();
-        times.iter().map(|&t| timeline.passed_ns(t)).collect()
+        times.iter().map(|&t| timeline.passed_ns("a", t)).collect()
     }
 
     #[test]
@@ -47,7 +71,7 @@ mod tests {
         assert_eq!(
             at([0, 3 * S, 2 * S, 4 * S]),
             [0, 3 * S, 2 * S, 4 * S],
-            "two that take turns"
+            "one that was overtaken"
         );
         assert_eq!(
             at([0, 2 * S, 9000 * S, 9001 * S]),
@@ -61,5 +85,19 @@ mod tests {
         );
         let ends = [start, start + S, 0, S, u64::MAX, 0];
         assert_eq!(passed(&ends), [0, S, S, 2 * S, 2 * S, 2 * S]);
+    }
+    #[test]
+    fn clocks_that_are_far_apart_pass_together() {
+        let mut timeline = Timeline::default();
+        let mut at = |sensor, time_ns| timeline.passed_ns(sensor, time_ns);
+        assert_eq!([at("a", 100 * S), at("a", 101 * S)], [0, S]);
+        assert_eq!(
+            [at("b", 5 * S), at("a", 102 * S)],
+            [S, 2 * S],
+            "which began then"
+        );
+        assert_eq!([at("b", 6 * S), at("b", 7 * S)], [2 * S, 3 * S]);
+        assert_eq!(at("a", 103 * S), 3 * S);
+        assert_eq!(at("b", 70 * S), 3 * S, "set on: as far as the log is");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How often a track that goes on is kept, ns.
 pub(super) const EVERY_NS: u64 = 1_000_000_000;
@@ -15,8 +15,10 @@ const WAITING: usize = 64;
 const MOST_WAITING: usize = 256;
 /// The longest that the end waits for those that are still to be written.
 const FLUSH: Duration = Duration::from_secs(10);
-/// The most checkpoints that are looked at when a pipeline starts.
-const MOST: usize = 4096;
+/// The most checkpoints that a folder keeps: the oldest make way. Sensors of one server are fewer, but names may come and go.
+const MOST: usize = 2048;
+/// New files after which they are counted.
+const COUNTED: usize = 64;
 /// The longest file that is read, bytes.
 const LONGEST: u64 = 256 << 20;
 /// The longest part of a name that says which sensor's it is; what is longer is told by its checksum.
@@ -30,8 +32,10 @@ const SUFFIX: &str = ".checkpoint";
 #[derive(Debug)]
 pub struct Vault {
     folder: PathBuf,
-    /// names of files that a process before left
-    left: Mutex<HashSet<String>>,
+    /// when it was opened: older files are those that a process before left
+    opened: SystemTime,
+    /// names that were asked for, as many as there may be files
+    asked: Mutex<HashSet<String>>,
     waiting: Arc<Waiting>,
     /// tells the thread that writes of more, and hears when it has ended
     writer: Option<(Sender<()>, Receiver<()>)>,
@@ -47,21 +51,27 @@ impl Vault {
     /// Where it cannot be made or read, or no thread is to be had.
     pub fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let mut left = HashSet::new();
-        for entry in std::fs::read_dir(folder)?.take(MOST) {
-            left.extend(entry?.file_name().into_string());
-        }
+        prune(folder, MOST)?;
         let (more, told) = bounded::<()>(1);
         let (ended, ends) = bounded(0);
         let (to, waiting) = (folder.to_owned(), Arc::<Waiting>::default());
         let own = Arc::clone(&waiting);
         let write = move || {
             let _ended: Sender<()> = ended;
+            let mut new = 0;
             while told.recv().is_ok() {
                 let next = || lock(&own).pop_front();
                 while let Some((name, checkpoint)) = next() {
-                    if let Err(error) = save(&to.join(&name), &checkpoint) {
+                    let path = to.join(&name);
+                    new += usize::from(!path.exists());
+                    if let Err(error) = save(&path, &checkpoint) {
                         tracing::warn!(name, %error, "checkpoint not written");
+                    }
+                }
+                if new >= COUNTED {
+                    new = 0;
+                    if let Err(error) = prune(&to, MOST) {
+                        tracing::warn!(%error, "old checkpoints not removed");
                     }
                 }
             }
@@ -70,7 +80,8 @@ impl Vault {
         thread.spawn(write)?;
         Ok(Self {
             folder: folder.to_owned(),
-            left: Mutex::new(left),
+            opened: SystemTime::now(),
+            asked: Mutex::default(),
             waiting,
             writer: Some((more, ends)),
         })
@@ -79,12 +90,17 @@ impl Vault {
     /// What a process before left of a sensor's track, the first time that it is asked for.
     pub(super) fn take(&self, sensor_id: &str) -> Option<Checkpoint> {
         let name = name_of(sensor_id);
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if !left.remove(&name) {
+        let path = self.folder.join(&name);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() == MOST || !asked.insert(name.clone()) {
+            return None; // after so many, what is left is old
+        }
+        drop(asked);
+        let written = std::fs::metadata(&path).and_then(|file| file.modified());
+        if written.ok()? > self.opened {
             return None;
         }
-        drop(left);
-        let read = load(&self.folder.join(&name));
+        let read = load(&path);
         if let Err(error) = &read {
             tracing::warn!(name, %error, "checkpoint not used");
         }
@@ -124,6 +140,22 @@ impl Drop for Vault {
             tracing::error!(left, "checkpoints not written: the disk does not answer");
         }
     }
+}
+
+/// Removes all but the newest checkpoints of a folder, `most` of them.
+fn prune(folder: &Path, most: usize) -> io::Result<()> {
+    let mut files = vec![];
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(SUFFIX) {
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    files.sort_unstable();
+    let old = files.len().saturating_sub(most);
+    files[..old]
+        .iter()
+        .try_for_each(|(_, path)| std::fs::remove_file(path))
 }
 
 /// Letters, digits, `-` and `_` as they are, other bytes as %XX.
@@ -170,6 +202,22 @@ mod tests {
         assert_eq!(name_of("../x"), "%2E%2E%2Fx.checkpoint");
         let (a, b) = ("é".repeat(64), "é".repeat(63) + "è");
         assert!(name_of(&a) != name_of(&b) && name_of(&a).len() < 200);
+    }
+
+    #[test]
+    fn the_oldest_make_way_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (age_s, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let file = std::fs::File::create(at(&name_of(name))).unwrap();
+            let written = SystemTime::now() - Duration::from_secs(age_s as u64);
+            file.set_modified(written).unwrap();
+        }
+        std::fs::write(at("notes"), b"mine").unwrap();
+        prune(folder.path(), 2).unwrap();
+        let is_there = |name| at(name).exists();
+        assert!(is_there("a.checkpoint") && is_there("b.checkpoint") && is_there("notes"));
+        assert!(!is_there("c.checkpoint") && !is_there("d.checkpoint"));
     }
 
     #[test]

@@ -156,7 +156,7 @@ async fn feed(
             }
             Some((Topic::Measurement, _)) => {
                 let message = wire::decode_measurement(entry.data)?;
-                let since = timeline.passed_ns(entry.log_time_ns);
+                let since = timeline.passed_ns(&message.sensor_id, entry.log_time_ns);
                 let mut moment = clock.now_ns();
                 if how.rate > 0.0 {
                     moment = began.saturating_add((since as f64 / how.rate) as u64);

@@ -202,15 +202,17 @@ struct Config {
 pub(crate) fn config(bytes: &[u8]) -> Outcome {
     let text = std::str::from_utf8(bytes).map_err(|e| refused(&e))?;
     let config: Config = toml::from_str(text).map_err(|e| refused(&e))?;
-    config.recover.refine.check().map_err(|e| refused(&e))?;
-    let _ = config.pipeline;
+    config.recover.check().map_err(|e| refused(&e))?;
+    config.pipeline.check().map_err(|e| refused(&e))?;
     config.log.check().map_err(|e| refused(&e))
 }
 
 /// The description of a recorded sequence, and of a topic of somebody else's log.
 pub(crate) fn dataset(bytes: &[u8]) -> Outcome {
     let text = std::str::from_utf8(bytes).map_err(|e| refused(&e))?;
-    let _ = toml::from_str::<ImportDescription>(text);
+    if let Ok(import) = ImportDescription::parse(text, Path::new("import.toml")) {
+        assert!(import.max_range_m > 0.0);
+    }
     let described = SequenceDescription::parse(text, Path::new("sequence.toml"));
     described.map(drop).map_err(|e| refused(&e))
 }

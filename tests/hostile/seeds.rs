@@ -11,6 +11,7 @@ use relucent::journal::{DepthEncoding, Durability, View, Writer};
 use relucent::pipeline::{Sensor, truth_message};
 use relucent::sensing::{Blocks, Dense, Fourier, Hadamard, Mask, Pattern};
 use relucent::wire::{self, v1};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -23,13 +24,35 @@ pub(crate) fn of(decoder: &str) -> Vec<Vec<u8>> {
         "description" => descriptions(),
         "log" => logs(),
         "import" => imports(),
-        "prior" => vec![small().to_bytes().unwrap()],
+        "prior" => priors(),
         "config" => configs(),
         "dataset" => datasets(),
         "image" => vec![png(16), png(8)],
         "histograms" => histograms(),
         other => panic!("no seeds of {other}"),
     }
+}
+
+/// With numbers of 32 bits, and with a matrix of 8, as large ones have.
+fn priors() -> Vec<Vec<u8>> {
+    let whole = small().to_bytes().unwrap();
+    let (_, header) = SafeTensors::read_metadata(&whole).unwrap();
+    let header = header.metadata().clone();
+    let tensors = SafeTensors::deserialize(&whole).unwrap();
+    let largest = tensors.iter().filter(|(_, view)| view.shape().len() == 2);
+    let (large, of) = largest.max_by_key(|(_, view)| view.data().len()).unwrap();
+    let (shape, name) = (of.shape().to_vec(), format!("{large}.scale"));
+    let (steps, scales) = (vec![7; shape[0] * shape[1]], vec![0; 4 * shape[0]]);
+    let view = |dtype, shape: &[usize], data| TensorView::new(dtype, shape.to_vec(), data).unwrap();
+    let mut views: Vec<(&str, TensorView<'_>)> = tensors.iter().collect();
+    for (name, tensor) in &mut views {
+        if *name == large {
+            *tensor = view(Dtype::I8, &shape, &steps);
+        }
+    }
+    views.push((&name, view(Dtype::F32, &shape[..1], &scales)));
+    let bytes = safetensors::serialize(views, header).unwrap();
+    vec![whole, bytes]
 }
 
 fn frame() -> RangeImage {

@@ -4,7 +4,7 @@ mod image;
 mod points;
 
 use crate::dataset::{
-    Augmentation, Crop, DatasetError, Intrinsics, Resampler, Slope, slope_returns,
+    Augmentation, Crop, DatasetError, Intrinsics, Resampler, Slope, read_text, slope_returns,
 };
 use crate::frame::{Geometry, RangeImage};
 use crate::journal::{Entry, JournalError, Reader};
@@ -50,6 +50,44 @@ pub struct ImportDescription {
     pub returns: ImportReturns,
 }
 
+impl ImportDescription {
+    /// The description that a TOML file holds; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// Where it is no description, or a value makes no sense.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ImportError> {
+        let description: Self =
+            toml::from_str(text).map_err(|source| ImportError::Description {
+                path: path.to_owned(),
+                source: Box::new(source),
+            })?;
+        let positive = |what: &str, got: f64, most: f64| match got > 0.0 && got <= most {
+            true => Ok(()),
+            false => Err(ImportError::Number {
+                what: what.to_owned(),
+                most,
+                got,
+            }),
+        };
+        positive("max_range_m", description.max_range_m.into(), 1e6)?;
+        match description.returns {
+            ImportReturns::Slope(Slope { albedo, reach }) => {
+                positive("albedo", albedo.into(), 1.0)?;
+                positive("reach", reach as f64, 64.0)?;
+            }
+            ImportReturns::Constant(constant) => positive("constant", constant.into(), 1e3)?,
+        }
+        if let Some(Intrinsics { fx, fy, .. }) = description.intrinsics {
+            positive("fx", fx.into(), 1e6)?;
+            positive("fy", fy.into(), 1e6)?;
+        }
+        if let Some(scale_m) = description.scale_m {
+            positive("scale_m", scale_m.into(), 1e3)?;
+        }
+        Ok(description)
+    }
+}
+
 /// A field of view, degrees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,14 +111,6 @@ pub enum ImportReturns {
 /// Why a recording cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// the description cannot be read
-    #[error("cannot read {path}", path = path.display())]
-    Read {
-        /// its path
-        path: PathBuf,
-        /// why
-        source: std::io::Error,
-    },
     /// the description is not the TOML expected
     #[error("cannot understand the description {path}", path = path.display())]
     Description {
@@ -88,6 +118,16 @@ pub enum ImportError {
         path: PathBuf,
         /// why
         source: Box<toml::de::Error>,
+    },
+    /// a number that makes no sense
+    #[error("expected a number above 0 and at most {most:e} as {what}, got {got}")]
+    Number {
+        /// what it is
+        what: String,
+        /// the greatest that would do
+        most: f64,
+        /// what is there
+        got: f64,
     },
     /// a value that makes no sense, or a message that does not
     #[error("expected {expected} as {what}, got {got}")]
@@ -153,22 +193,7 @@ impl Import {
         root: Option<&Path>,
         size: (usize, usize),
     ) -> Result<Self, ImportError> {
-        let text = std::fs::read_to_string(toml).map_err(|source| ImportError::Read {
-            path: toml.to_owned(),
-            source,
-        })?;
-        let description: ImportDescription =
-            toml::from_str(&text).map_err(|source| ImportError::Description {
-                path: toml.to_owned(),
-                source: Box::new(source),
-            })?;
-        if !(description.max_range_m > 0.0 && description.max_range_m <= 1e6) {
-            return value(
-                "max_range_m",
-                "a number above 0 and at most 10⁶",
-                description.max_range_m,
-            );
-        }
+        let description = ImportDescription::parse(&read_text(toml)?, toml)?;
         let beside = toml.parent().unwrap_or(Path::new(""));
         let log = root.unwrap_or(beside).join(&description.log);
         let mut intrinsics = description.intrinsics;
@@ -348,12 +373,11 @@ fn view(
         };
         return Ok(View::Cloud(seen(field)?));
     }
-    let Some(intrinsics) = intrinsics.filter(|k| k.fx > 0.0 && k.fy > 0.0) else {
-        return value(
-            "camera",
-            "focal lengths > 0, as intrinsics or by a calibration topic",
-            "none",
-        );
+    let expected = "focal lengths > 0, as intrinsics or by a calibration topic";
+    let intrinsics = match intrinsics {
+        None => return value("camera", expected, "none"),
+        Some(k) if k.fx > 0.0 && k.fy > 0.0 => k,
+        Some(k) => return value("camera", expected, format!("{} and {}", k.fx, k.fy)),
     };
     let depth = image::decode(first)?;
     let source = crate::dataset::Geometry::Pinhole {
