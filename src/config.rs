@@ -1,6 +1,6 @@
 //! Everything a run can be told in a file: TOML, unknown keys refused, every key optional.
 
-use crate::cli::say::say;
+use crate::say::say;
 use anyhow::Context;
 use relucent::pipeline::{LogOptions, Options};
 use relucent::recover::{Refine, Settings};

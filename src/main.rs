@@ -4,10 +4,11 @@
 
 mod cli;
 mod config;
+mod say;
 
 use clap::Parser;
 use cli::LogFormat;
-use cli::say::{self, tell};
+use say::tell;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::io::IsTerminal;

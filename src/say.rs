@@ -1,4 +1,4 @@
-//! What is said on stdout and stderr. Where nobody listens any more, a command still ends what it has begun.
+//! Floor 4: what is said on stdout and stderr. Where nobody listens any more, a command still ends what it has begun.
 
 use anyhow::Context;
 use std::fmt::Arguments;
@@ -10,13 +10,13 @@ static FAILURE: OnceLock<io::Error> = OnceLock::new();
 
 /// A line on stdout: data.
 macro_rules! say {
-    ($($text:tt)*) => { $crate::cli::say::line(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::say::line(format_args!($($text)*)) };
 }
 pub(crate) use say;
 
 /// A line on stderr: everything else.
 macro_rules! tell {
-    ($($text:tt)*) => { $crate::cli::say::aside(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::say::aside(format_args!($($text)*)) };
 }
 pub(crate) use tell;
 

@@ -1,8 +1,8 @@
 //! Refined recovery beside its rivals: ratios of errors, and measurements spared by tracking.
 
 use super::comparison::{cases, label, percent};
-use super::say::say;
 use super::table;
+use crate::say::say;
 use comfy_table::Table;
 use relucent::eval::{self, Bar, Fewer, Goal, MethodRow, Needed, Problem};
 use relucent::recover::Settings;

@@ -1,8 +1,8 @@
 //! A bench run for people: tables on stdout.
 
 use super::bench_figures::{figures, micros};
-use super::say::{say, tell};
 use super::table;
+use crate::say::{say, tell};
 use relucent::bench::{self, Latencies, Measured, Parts, Point, Ratio, Spread, Sweep};
 use serde_json::Value;
 

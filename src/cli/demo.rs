@@ -2,8 +2,8 @@
 
 use super::prior::PriorArgument;
 use super::run;
-use super::say::tell;
 use crate::config::ConfigArgument;
+use crate::say::tell;
 use relucent::frame::{Geometry, RangeImage};
 use relucent::pipeline::{Exposure, Ingress, Offer, Payload, VirtualStream};
 use relucent::prior::Prior;

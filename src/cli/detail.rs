@@ -1,6 +1,6 @@
 //! The default method alone, in detail.
 
-use super::say::say;
+use crate::say::say;
 use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use relucent::eval::{self, Basins, Options, Representation, Row, UncertaintyRow};
@@ -39,7 +39,7 @@ impl Extent {
         let (representation, rows) = match self.frames {
             0 => (None, vec![]),
             frames => (
-                Some(eval::held_out(prior, frames)?),
+                Some(eval::simulated(prior, options.split, frames)?),
                 eval::recovery(prior, options, &mut || bar.inc(1))?,
             ),
         };

@@ -4,16 +4,17 @@ use super::detail::{Detail, Extent};
 use super::method::{method, noise, ratio};
 use super::page::{FRACTION, Page};
 use super::prior::PriorArgument;
-use super::say::say;
 use super::{bars, comparison, recorded, run};
 use crate::config::ConfigArgument;
+use crate::say::say;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::eval::{self, ALL_SCENES, Comparison, Logged, MethodRow, Options, Problem, Recorded};
 use relucent::pipeline;
 use relucent::prior::Prior;
 use relucent::recover::Settings;
-use relucent::sim::{Sampling, Split};
+use relucent::sim::{Family, Sampling, Split};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// Methods by which a page shows examples.
@@ -193,6 +194,11 @@ impl Eval {
             let (name, sequence) = (recorded::name(argument), recorded::open(argument)?);
             Ok(Recorded::new(&name, &sequence, prior, frames)?)
         };
+        let mut recorded: Vec<Recorded> =
+            self.recorded.iter().map(load).collect::<Result<_, _>>()?;
+        let mut logged = self.logged()?;
+        let names = recorded.iter_mut().map(|r| (&mut r.name, "recorded"));
+        apart(names.chain(logged.iter_mut().map(|log| (&mut log.name, "log"))));
         Ok(Comparison {
             problem: self.problem,
             methods: self.methods.clone(),
@@ -200,8 +206,8 @@ impl Eval {
                 frames: self.method_frames,
                 ..options.clone()
             },
-            recorded: self.recorded.iter().map(load).collect::<Result<_, _>>()?,
-            logged: self.logged()?,
+            recorded,
+            logged,
         })
     }
 
@@ -221,6 +227,23 @@ impl Eval {
             }));
         }
         Ok(all)
+    }
+}
+
+/// Tells names of scenes, each with what kind it is of, from those of simulated ones and from each other.
+fn apart<'a>(names: impl Iterator<Item = (&'a mut String, &'static str)>) {
+    let families = Family::ALL.iter().map(ToString::to_string);
+    let mut taken: HashSet<String> = families.chain([ALL_SCENES.to_owned()]).collect();
+    for (name, kind) in names {
+        let mut number = 1;
+        let own = name.clone();
+        while !taken.insert(name.clone()) {
+            *name = match number {
+                1 => format!("{own} ({kind})"),
+                _ => format!("{own} ({kind} {number})"),
+            };
+            number += 1;
+        }
     }
 }
 
@@ -255,4 +278,16 @@ fn page(prior: &Prior, comparison: &Comparison, rows: &[MethodRow]) -> anyhow::R
         examples: &examples,
     }
     .html()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names = ["street", "a", "a", "street"].map(str::to_owned);
+        apart(names.iter_mut().map(|name| (name, "log")));
+        assert_eq!(names, ["street (log)", "a", "a (log)", "street (log 2)"]);
+    }
 }

@@ -1,7 +1,7 @@
 //! `relucent eval --imperfections`: what imperfect sensors cost.
 
-use super::say::say;
 use super::table;
+use crate::say::say;
 use indicatif::ProgressBar;
 use relucent::eval::{self, Options};
 use relucent::prior::Prior;

@@ -1,10 +1,11 @@
 //! `relucent info`: what a prior is, where it comes from, and what it cannot say; or what a log holds.
 
 use super::prior::named;
-use super::say::say;
 use super::{info_log, recorded, table};
+use crate::say::say;
 use relucent::eval::{self, Representation};
 use relucent::prior::{Prior, PriorError};
+use relucent::sim::Split;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ impl Info {
         };
         let mut sets = vec![(
             "simulated, held out".to_owned(),
-            eval::held_out(&prior, self.frames)?,
+            eval::simulated(&prior, Split::HeldOut, self.frames)?,
         )];
         for argument in &self.recorded {
             let sequence = recorded::open(argument)?;

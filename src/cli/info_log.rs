@@ -1,7 +1,7 @@
 //! What `relucent info` says of a log.
 
-use super::say::say;
 use super::{Incomplete, table};
+use crate::say::say;
 use relucent::journal::{Reader, Topic};
 use relucent::pipeline::Sensor;
 use relucent::sensing::Operator;

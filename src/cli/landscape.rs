@@ -1,7 +1,7 @@
 //! `relucent landscape`: what theory says of random networks, measured.
 
-use super::say::say;
 use super::{landscape_plot, run, table};
+use crate::say::say;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use relucent::eval::landscape::{self, Method, Options};

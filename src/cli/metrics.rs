@@ -1,6 +1,6 @@
 //! `--metrics` of every command that runs a pipeline; without the feature `prometheus` there is no such option.
 
-use super::say::tell;
+use crate::say::tell;
 use relucent::pipeline::{Ingress, Outlet};
 
 #[cfg(feature = "prometheus")]

@@ -29,7 +29,6 @@ mod recorded;
 mod recover;
 mod replay;
 mod run;
-pub(crate) mod say;
 #[cfg(feature = "serve")]
 mod send;
 #[cfg(feature = "serve")]

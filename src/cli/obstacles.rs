@@ -2,8 +2,8 @@
 
 use super::method::{method, noise, ratio};
 use super::prior::PriorArgument;
-use super::say::say;
 use super::table;
+use crate::say::say;
 use indicatif::ProgressBar;
 use relucent::eval::{self, Contender, ObstacleRow, Options};
 use relucent::recover::Settings;

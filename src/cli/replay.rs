@@ -3,8 +3,8 @@
 use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
-use super::say::tell;
 use crate::config::ConfigArgument;
+use crate::say::tell;
 use indicatif::ProgressBar;
 use relucent::pipeline::{Pipeline, Replay as Source, Replayed};
 use std::path::PathBuf;

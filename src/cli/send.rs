@@ -1,7 +1,7 @@
 //! `relucent send`: a log played to a server, as a sensor would send it.
 
-use super::say::{say, tell};
 use super::{Incomplete, run, table};
+use crate::say::{say, tell};
 use relucent::serve::{self, Address, ClientError, CredentialFiles, Credentials, Peer, RoundTrips};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

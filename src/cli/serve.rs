@@ -3,9 +3,9 @@
 use super::metrics::MetricsArgument;
 use super::prior::PriorArgument;
 use super::run;
-use super::say::tell;
 use super::signals;
 use crate::config::ConfigArgument;
+use crate::say::tell;
 use anyhow::Context;
 use relucent::clock::Monotonic;
 use relucent::pipeline::{Ingress, LogOptions, LogSink, Outlet, Place, Policy};

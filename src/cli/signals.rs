@@ -1,6 +1,6 @@
 //! Signals that a server heeds.
 
-use super::say::tell;
+use crate::say::tell;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

@@ -4,7 +4,7 @@ use super::demo::RATE_HZ;
 use super::exposure::{ExposureArguments, sensor_id};
 use super::prior::PriorArgument;
 use super::run;
-use super::say::say;
+use crate::say::say;
 use indicatif::ProgressBar;
 use relucent::clock::Monotonic;
 use relucent::frame::{Geometry, RangeImage};

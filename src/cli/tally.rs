@@ -1,7 +1,7 @@
 //! What a run came to, gathered while it runs, and how it is shown.
 
-use super::say::{say, tell};
 use super::table;
+use crate::say::{say, tell};
 use relucent::frame::RangeImage;
 use relucent::metrics::{RangeErrors, median};
 use relucent::pipeline::{Cause, Event, Frame, Latency, Outlet, Summary};

@@ -1,7 +1,7 @@
 //! `relucent train`: a prior of your own.
 
 use super::recorded;
-use super::say::{say, tell};
+use crate::say::{say, tell};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use relucent::frame::Knots;
@@ -24,7 +24,7 @@ pub(crate) struct Train {
     #[arg(long)]
     recorded: Vec<String>,
     /// Share of frames from recorded sequences
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = super::unroll::share)]
     recorded_share: f64,
     /// Rows of pixels, a multiple of 8
     #[arg(long, default_value_t = 64)]
@@ -106,10 +106,11 @@ impl Train {
             seed: self.seed,
             recorded_share: self.recorded_share,
             start: self.start()?,
-            checkpoint: self
-                .checkpoint
-                .clone()
-                .unwrap_or_else(|| self.out.with_extension("checkpoint")),
+            checkpoint: self.checkpoint.clone().unwrap_or_else(|| {
+                let mut beside = self.out.clone().into_os_string();
+                beside.push(".checkpoint");
+                beside.into()
+            }),
             checkpoint_every: self.checkpoint_every,
         };
         let bar = ProgressBar::new(self.steps as u64).with_style(

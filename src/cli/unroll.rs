@@ -1,8 +1,8 @@
 //! `relucent unroll`: the unrolled network of a prior of your own.
 
 use super::prior::PriorArgument;
-use super::say::{say, tell};
 use super::{recorded, table};
+use crate::say::{say, tell};
 use indicatif::{ProgressBar, ProgressStyle};
 use relucent::train::RecordedFrames;
 use relucent::train::unroll::{self, Event, Options, Score};
@@ -123,7 +123,7 @@ impl Unroll {
     }
 }
 
-fn share(argument: &str) -> Result<f64, String> {
+pub(super) fn share(argument: &str) -> Result<f64, String> {
     let share = argument
         .parse()
         .ok()

@@ -5,8 +5,8 @@ use crate::clock::Monotonic;
 use crate::frame::{Knots, Measurement, RangeImage};
 use crate::metrics::median;
 use crate::prior::Prior;
-use crate::recover::{Limits, Settings, StartKind, Tracker};
-use crate::sim::{self, Split};
+use crate::recover::{Limits, StartKind, Tracker};
+use crate::sim;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Serialize;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ pub struct Basins {
     pub converged_ratio_max: f64,
 }
 
-/// Tracks `sequences` held-out sequences of `frames` frames at m/n = `ratio`, pattern sets in turn as the options say, at 30 Hz,
-/// noise 0.5 % of the mean |y|; at each warm frame the same problem is solved again from the encoder's code of the true frame,
+/// Tracks `sequences` sequences of `frames` frames at m/n = `ratio`, scenes, pattern sets in turn and noise as the options say, at
+/// 30 Hz; at each warm frame the same problem is solved again from the encoder's code of the true frame,
 /// and from the same start until nothing is left to gain.
 ///
 /// # Errors
@@ -51,9 +51,10 @@ pub fn basins(
     progress: &mut dyn FnMut(),
 ) -> Result<Basins, EvalError> {
     let description = Arc::new(options.sensor(prior, ratio)?);
+    let sets = description.patterns.len();
     let knots = Knots::new(description.knots.metres().to_vec())?;
     let rays = sim::rays(prior.rows, prior.cols);
-    let settings = Settings::default();
+    let settings = options.settings.clone();
     let limits = settings.limits;
     let clock = Monotonic::default();
     let mut tracker = Tracker::new(Arc::clone(&description), prior, settings, clock)?;
@@ -62,7 +63,7 @@ pub fn basins(
     let (mut iterations, mut ratios, mut restarted) = (vec![], vec![], 0);
     let mut converged_ratio_max = f64::NAN;
     for sequence in 0..sequences {
-        let scene = sim::scene(Split::HeldOut, sequence as u64);
+        let scene = sim::scene(options.split, sequence as u64);
         let mut rng = ChaCha8Rng::seed_from_u64(sequence as u64);
         tracker.forget();
         for index in 0..frames {
@@ -71,7 +72,7 @@ pub fn basins(
             let measurement = Measurement {
                 sequence: index as u64,
                 stamp_ns: (time_s * 1e9) as u64,
-                ..sim::measure(&description, index % 8, &truth, 0.005, &mut rng)
+                ..sim::measure(&description, index % sets, &truth, options.noise, &mut rng)
             };
             knots.split(&truth, &mut x);
             prior.scale_to_known_return(&mut x);

@@ -33,7 +33,7 @@ pub use obstacles::{Contender, MakeRecover, ObstacleRow, Recover, obstacles};
 pub use options::Options;
 pub use problem::{Problem, UnknownProblem};
 pub use recovery::{Row, recovery};
-pub use representation::{Representation, held_out, recorded};
+pub use representation::{Representation, recorded, simulated};
 pub use uncertainty::{UncertaintyRow, Untrusted, calibrate, uncertainty};
 
 use crate::frame::KnotsError;

@@ -196,7 +196,8 @@ impl Tally {
     fn row(self, ratio: f64, readings: usize, kind: ObstacleKind, method: &str) -> ObstacleRow {
         let frames = self.frames as f64;
         let mean = self.falsely as f64 / frames;
-        let variance = self.falsely_squared as f64 / frames - mean * mean;
+        let squares = (self.falsely_squared as f64 - frames * mean * mean).max(0.0);
+        let error = (squares / (frames - 1.0) / frames).sqrt(); // of one frame: not known
         ObstacleRow {
             ratio,
             readings,
@@ -205,7 +206,7 @@ impl Tally {
             obstacles: self.frames,
             pixels: self.pixels as f64 / frames,
             recall: share(self.found, self.frames),
-            false_per_frame: (mean, (variance.max(0.0) / frames).sqrt()),
+            false_per_frame: (mean, error),
             frames_with_false: share(self.with_false, self.frames),
         }
     }

@@ -5,7 +5,7 @@ use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::metrics::{RangeErrors, RangeSummary, median};
 use crate::prior::Prior;
-use crate::recover::{ErrorModel, Refine, Settings, StartKind, Tracker};
+use crate::recover::{ErrorModel, Refine, Report, Settings, StartKind, Tracker};
 use crate::sensing::SensorDescription;
 use crate::sim;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -107,17 +107,21 @@ fn row(
     for index in 0..options.frames {
         tracked.tracker.forget();
         let (lead_in, last, truth) = measured(&description, options, index);
+        let mut reports = vec![];
         for measurement in &lead_in {
-            let report = tracked.tracker.recover(measurement, &mut frame)?;
+            reports.push(tracked.tracker.recover(measurement, &mut frame)?);
+        }
+        for method in [&mut cold, &mut white] {
+            method.score(&last, &truth)?;
+        }
+        reports.push(tracked.score(&last, &truth)?);
+        for report in &reports {
             restarted.1 += 1;
             restarted.0 += usize::from(report.start == StartKind::Restarted);
             if report.start == StartKind::Warm {
                 iterations.push(report.iterations as f64);
                 solve_ms.push(report.timing.solve_ns as f64 * 1e-6);
             }
-        }
-        for method in [&mut cold, &mut white, &mut tracked] {
-            method.score(&last, &truth)?;
         }
         progress();
     }
@@ -141,7 +145,11 @@ fn row(
 }
 
 impl Method {
-    fn score(&mut self, measurement: &Measurement, truth: &RangeImage) -> Result<(), EvalError> {
+    fn score(
+        &mut self,
+        measurement: &Measurement,
+        truth: &RangeImage,
+    ) -> Result<Report, EvalError> {
         let mut frame = RangeImage::default();
         let report = self.tracker.recover(measurement, &mut frame)?;
         let mut errors = RangeErrors::default();
@@ -150,7 +158,7 @@ impl Method {
         self.each.push(errors.range_rmse_m());
         self.residual.push(report.residual_ratio);
         self.solve_ms.push(report.timing.solve_ns as f64 * 1e-6);
-        Ok(())
+        Ok(report)
     }
 }
 

@@ -28,15 +28,15 @@ impl Representation {
     }
 }
 
-/// On the first `frames` held-out simulated frames.
+/// On the first `frames` simulated frames of a split.
 ///
 /// # Errors
 /// Where the prior's knots do not scale.
-pub fn held_out(prior: &Prior, frames: usize) -> Result<Representation, EvalError> {
+pub fn simulated(prior: &Prior, split: Split, frames: usize) -> Result<Representation, EvalError> {
     let rays = sim::rays(prior.rows, prior.cols);
     let images = (0..frames as u64).map(|index| {
         let mut image = RangeImage::default();
-        sim::frame(Split::HeldOut, index, &rays, &mut image);
+        sim::frame(split, index, &rays, &mut image);
         Ok(image)
     });
     representation(prior, sim::MAX_RANGE, images)

@@ -9,6 +9,8 @@ use super::{
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Key of the metadata that makes a safetensors file a prior.
@@ -163,11 +165,18 @@ impl Prior {
             path: path.to_owned(),
             source,
         };
-        let size = std::fs::metadata(path).map_err(io)?.len();
+        let mut file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
         if size > MAX_FILE {
             return Err(PriorError::TooLarge { found: size });
         }
-        Self::from_bytes(&std::fs::read(path).map_err(io)?)
+        let mut bytes = Vec::with_capacity(size as usize);
+        let limited = file.by_ref().take(MAX_FILE + 1); // what is no file does not say how long it is
+        let read = { limited }.read_to_end(&mut bytes).map_err(io)? as u64;
+        if read > MAX_FILE {
+            return Err(PriorError::TooLarge { found: read });
+        }
+        Self::from_bytes(&bytes)
     }
 
     /// Reads a prior from the bytes of its file.
@@ -509,7 +518,14 @@ impl Tensors<'_> {
         let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => floats(view.data()),
             Dtype::I8 => {
-                let scales = self.values(&format!("{name}.scale"), &shape[..1])?;
+                let name = format!("{name}.scale");
+                if self.view(&name)?.dtype() == Dtype::I8 {
+                    return Err(PriorError::Type {
+                        tensor: name,
+                        found: Dtype::I8,
+                    });
+                }
+                let scales = self.values(&name, &shape[..1])?;
                 let row = view.data().len() / scales.len().max(1);
                 let rows = view.data().chunks_exact(row.max(1)).zip(&scales);
                 let mut values = Vec::with_capacity(view.data().len()); // growing would take twice that

@@ -17,6 +17,10 @@ pub(super) struct History {
     pub(super) earlier: Vec<String>,
     /// the present one
     command: String,
+    /// knots of the channels, relative to the last one
+    knots: Vec<f32>,
+    /// frames of the stream that were learnt from
+    pub(super) drawn: u64,
 }
 
 impl History {
@@ -30,11 +34,14 @@ impl History {
         Self {
             earlier,
             command: options.command.clone(),
+            knots: options.knots.metres().to_vec(),
+            drawn: 0,
         }
     }
 
     /// After a checkpoint of `before`, taken at `step`.
     fn resume(&mut self, before: Self, step: usize) {
+        self.drawn = before.drawn;
         self.earlier = before.earlier;
         if before.command != self.command {
             self.earlier
@@ -71,7 +78,8 @@ pub(super) fn save(
         );
     }
     tensors.insert(STEP.to_owned(), Tensor::new(&[step as u32], &Device::Cpu)?);
-    let unfinished = path.with_extension("unfinished");
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
     candle_core::safetensors::save(&tensors, &unfinished)?;
     std::fs::rename(&unfinished, path).map_err(|source| TrainError::Io {
         path: path.to_owned(),
@@ -111,11 +119,16 @@ pub(super) fn load(model: &Model, history: &mut History, path: &Path) -> Result<
         parameter.restore(value, moments("m")?, moments("v")?)?;
     }
     let step = find(STEP)?.to_vec1::<u32>()?.first().copied().unwrap_or(0) as usize;
-    let before = serde_json::from_slice(&find(HISTORY)?.to_vec1::<u8>()?);
-    let before = before.map_err(|error| TrainError::Checkpoint {
+    let unfit = |what| TrainError::Checkpoint {
         path: path.to_owned(),
-        what: error.to_string(),
-    })?;
+        what,
+    };
+    let before = serde_json::from_slice(&find(HISTORY)?.to_vec1::<u8>()?);
+    let before: History = before.map_err(|error| unfit(error.to_string()))?;
+    if before.knots != history.knots {
+        let (got, expected) = (before.knots, &history.knots);
+        return Err(unfit(format!("knots {got:?}, expected {expected:?}")));
+    }
     history.resume(before, step);
     Ok(step)
 }

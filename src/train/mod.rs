@@ -127,6 +127,21 @@ pub enum TrainError {
         /// columns
         cols: usize,
     },
+    /// a code, or a batch, of a length that cannot be
+    #[error(
+        "expected a code of 1 to {most} numbers and at least one frame a step, got {code} and {batch}"
+    )]
+    Size {
+        /// the longest code
+        most: usize,
+        /// k asked for
+        code: usize,
+        /// frames a step asked for
+        batch: usize,
+    },
+    /// a share that is none
+    #[error("expected a share of recorded frames from 0 to 1, got {0}")]
+    Share(f64),
     /// no channels
     #[error(transparent)]
     Knots(#[from] crate::frame::KnotsError),
@@ -212,6 +227,16 @@ pub fn train(
         recorded_share: options.recorded_share,
         seed: options.seed,
     });
+    if !(1..=finish::MOMENT_DIRECTIONS).contains(&options.code) || options.batch == 0 {
+        return Err(TrainError::Size {
+            most: finish::MOMENT_DIRECTIONS,
+            code: options.code,
+            batch: options.batch,
+        });
+    }
+    if !(0.0..=1.0).contains(&options.recorded_share) {
+        return Err(TrainError::Share(options.recorded_share));
+    }
     observe(Event::Principal);
     let principal = fit_principal(&source, options.seed);
     let model = start(options, &source, &principal)?;
@@ -223,7 +248,13 @@ pub fn train(
     };
     observe(Event::Started { step: first });
     descend(
-        options, &source, &model, &principal, &history, first, observe,
+        options,
+        &source,
+        &model,
+        &principal,
+        &mut history,
+        first,
+        observe,
     )?;
     observe(Event::Finishing);
     let prior = finish::finish(
@@ -310,7 +341,7 @@ fn descend(
     source: &Arc<Source>,
     model: &Model,
     principal: &Principal,
-    history: &History,
+    history: &mut History,
     first: usize,
     observe: &mut dyn FnMut(Event),
 ) -> Result<(), TrainError> {
@@ -324,12 +355,10 @@ fn descend(
     let ratios = &options.noise_ratios;
     let mut code_noise = CodeNoise::estimate(model, &inputs, &validation.channels, ratios)?;
     let mut random = ChaCha8Rng::seed_from_u64(options.seed ^ first as u64);
-    let batches = source.spawn(
-        PRINCIPAL_FRAMES + (first * options.batch) as u64,
-        options.batch,
-    );
+    let batches = source.spawn(PRINCIPAL_FRAMES + history.drawn, options.batch);
     for step in first..options.steps {
         let batch = batches.recv().map_err(|_| TrainError::Stream)?;
+        history.drawn += batch.frames as u64;
         if step > first && step.is_multiple_of(NOISE_EVERY) {
             code_noise = CodeNoise::estimate(model, &inputs, &validation.channels, ratios)?;
         }
@@ -575,4 +604,69 @@ pub fn check_output(path: &Path) -> Result<(), TrainError> {
             path: path.to_owned(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_goes_on_from_its_checkpoint_and_refuses_one_of_other_knots() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = |steps, knots: &[f32]| Options {
+            name: "small".to_owned(),
+            command: format!("train --steps {steps}"),
+            rows: 8,
+            cols: 8,
+            knots: Knots::new(knots.to_vec()).unwrap(),
+            code: 8,
+            hidden: [16, 16],
+            steps,
+            batch: 4,
+            rate: 1e-3,
+            cooling: 0.5,
+            channel_weight: 3.0,
+            range_share: 0.5,
+            noise_ratios: vec![0.5],
+            seed: 1,
+            recorded_share: 0.0,
+            start: None,
+            checkpoint: folder.path().join("p-0.5.checkpoint"),
+            checkpoint_every: 2,
+        };
+        let knots = [0.0, 0.3, 1.0];
+        let mut began = vec![];
+        let mut run = |options: Options| {
+            train(&options, vec![], &mut |event| {
+                if let Event::Started { step } = event {
+                    began.push(step);
+                }
+            })
+        };
+        let first = run(options(2, &knots)).unwrap();
+        let prior = run(options(4, &knots)).unwrap();
+        assert_eq!((prior.rows, &prior.knots[..]), (8, &knots[..]));
+        assert_ne!(prior.decoder, first.decoder, "two steps were made");
+        let told = prior.provenance;
+        assert_eq!((told.steps, told.earlier.len()), (4, 1), "{told:?}");
+        let error = run(options(6, &[0.0, 0.5, 1.0])).unwrap_err().to_string();
+        assert!(error.contains("0.3") && error.contains("0.5"), "{error}");
+        for bad in [
+            Options {
+                code: 256,
+                ..options(6, &knots)
+            },
+            Options {
+                batch: 0,
+                ..options(6, &knots)
+            },
+            Options {
+                recorded_share: 2.0,
+                ..options(6, &knots)
+            },
+        ] {
+            run(bad).unwrap_err();
+        }
+        assert_eq!(began, [0, 2]);
+    }
 }

@@ -38,6 +38,11 @@ impl RecordedFrames {
         cols: usize,
         seed: u64,
     ) -> Result<Self, TrainError> {
+        let description = sequence.description();
+        if (description.train, description.evaluate) == (None, None) {
+            let origin = &description.origin;
+            tracing::warn!(origin, "no frames are kept for evaluation (key `train`)");
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let field = sequence.geometry().field();
         let mut crops = Vec::with_capacity(CROPS);
@@ -72,7 +77,6 @@ impl RecordedFrames {
                 frames.push(image);
             }
         }
-        let description = sequence.description();
         Ok(Self {
             interval_s: interval_s(sequence, sequence.train()),
             origin: format!(

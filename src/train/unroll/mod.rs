@@ -105,17 +105,13 @@ pub fn unroll(
     });
     prior.unrolled = Some(network.clone());
     let origins: Vec<String> = recorded.iter().map(|r| r.origin.clone()).collect();
-    let lessons = |recorded, split| {
-        Lessons::new(
-            prior.clone(),
-            recorded,
-            options.recorded_share,
-            options.seed,
-            split,
-        )
+    let lessons = |recorded, seed, split| {
+        Lessons::new(prior.clone(), recorded, options.recorded_share, seed, split)
     };
-    let examination = examination(&lessons(vec![], Split::Tune))?;
-    let stream = Arc::new(lessons(recorded, Split::Train)).spawn(OF_A_SENSOR);
+    let examination = examination(&lessons(vec![], options.seed, Split::Tune))?;
+    // another course over the same network is not to be over the same frames
+    let seed = options.seed + prior.provenance.earlier.len() as u64;
+    let stream = Arc::new(lessons(recorded, seed, Split::Train)).spawn(OF_A_SENSOR);
     let mut trained = prior.clone();
     trained.provenance.earlier.push(options.command.clone());
     for origin in origins {
