@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each room, its floor, and the rooms beside it or below that it may know; floors 3 and 4 know everything below them.
 const ROOMS: [(&str, u8, &[&str]); 22] = [
     ("clock", 0, &[]),
-    ("frame", 0, &[]),
+    ("frame", 0, &["simd"]),
     ("pool", 0, &[]),
     ("simd", 0, &[]),
     ("sensing", 1, &["clock", "frame", "simd"]),

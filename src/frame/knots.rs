@@ -1,6 +1,7 @@
 //! Range channels: hat functions between knots, and the read-out back to range.
 
 use super::RangeImage;
+use crate::simd::kernel;
 
 /// Range knots κ₁ < … < κ_J, m.
 ///
@@ -161,42 +162,44 @@ impl Knots {
 /// Pixels that are read out at a time.
 const TOGETHER: usize = 64;
 
-/// Of each pixel the return of all channels, and the range that the brightest two next to each other say; of one that
-/// nothing returns from, the last knot.
-fn brightest_pairs(knots: &[f32], x: &[f32], range: &mut [f32], returns: &mut [f32]) {
-    let n = range.len();
-    let most = knots[knots.len() - 1];
-    for start in (0..n).step_by(TOGETHER) {
-        let len = TOGETHER.min(n - start);
-        let (range, total) = (
-            &mut range[start..start + len],
-            &mut returns[start..start + len],
-        );
-        let (mut near, mut best) = ([0.0f32; TOGETHER], [0.0f32; TOGETHER]);
-        let (near, best) = (&mut near[..len], &mut best[..len]);
-        for i in 0..len {
-            near[i] = positive(x[start + i]);
-            total[i] = near[i];
-            range[i] = 0.0;
-        }
-        for g in 1..knots.len() {
-            let far = &x[g * n + start..][..len];
+kernel! {
+    /// Of each pixel the return of all channels, and the range that the brightest two next to each other say; of one that
+    /// nothing returns from, the last knot.
+    fn brightest_pairs<'a>(knots: &'a [f32], x: &'a [f32], range: &'a mut [f32], returns: &'a mut [f32]) {
+        let n = range.len();
+        let most = knots[knots.len() - 1];
+        for start in (0..n).step_by(TOGETHER) {
+            let len = TOGETHER.min(n - start);
+            let (range, total) = (
+                &mut range[start..start + len],
+                &mut returns[start..start + len],
+            );
+            let (mut near, mut best) = ([0.0f32; TOGETHER], [0.0f32; TOGETHER]);
+            let (near, best) = (&mut near[..len], &mut best[..len]);
             for i in 0..len {
-                let far = positive(far[i]);
-                let pair = near[i] + far;
-                let weighted = knots[g - 1] * near[i] + knots[g] * far;
-                range[i] = if pair > best[i] { weighted } else { range[i] };
-                best[i] = if pair > best[i] { pair } else { best[i] };
-                total[i] += far;
-                near[i] = far;
+                near[i] = positive(x[start + i]);
+                total[i] = near[i];
+                range[i] = 0.0;
             }
-        }
-        for i in 0..len {
-            range[i] = if best[i] > 0.0 {
-                range[i] / best[i]
-            } else {
-                most
-            };
+            for g in 1..knots.len() {
+                let far = &x[g * n + start..][..len];
+                for i in 0..len {
+                    let far = positive(far[i]);
+                    let pair = near[i] + far;
+                    let weighted = knots[g - 1] * near[i] + knots[g] * far;
+                    range[i] = if pair > best[i] { weighted } else { range[i] };
+                    best[i] = if pair > best[i] { pair } else { best[i] };
+                    total[i] += far;
+                    near[i] = far;
+                }
+            }
+            for i in 0..len {
+                range[i] = if best[i] > 0.0 {
+                    range[i] / best[i]
+                } else {
+                    most
+                };
+            }
         }
     }
 }

@@ -200,24 +200,32 @@ impl Reduction {
         )?;
         expect("readings", channels, y.len())?;
         expect("covariances", channels * channels, covariance.len())?;
-        let minus = |t: usize| minus.map_or(0.0, |minus| f64::from(minus[t]));
         for (g, y) in y.iter_mut().enumerate() {
-            let counts = plus.iter().enumerate();
-            *y = counts
-                .map(|(t, &plus)| self.weight(g, t) * (f64::from(plus) - minus(t)))
-                .sum::<f64>() as f32;
+            *y = self.reading(plus, minus, g);
             for other in 0..=g {
-                let counts = plus.iter().enumerate();
-                let sum = counts
-                    .map(|(t, &plus)| {
-                        self.weight(g, t) * self.weight(other, t) * (f64::from(plus) + minus(t))
-                    })
-                    .sum::<f64>() as f32;
+                let sum = self.covariance(plus, minus, (g, other));
                 covariance[g * channels + other] = sum;
                 covariance[other * channels + g] = sum;
             }
         }
         Ok(())
+    }
+
+    /// What a pattern reads in a channel.
+    fn reading(&self, plus: &[u32], minus: Option<&[u32]>, g: usize) -> f32 {
+        let counts = plus.iter().enumerate().map(|(t, &plus)| {
+            self.weight(g, t) * (f64::from(plus) - minus.map_or(0.0, |m| f64::from(m[t])))
+        });
+        counts.sum::<f64>() as f32
+    }
+
+    /// The covariance of what it reads in two channels.
+    fn covariance(&self, plus: &[u32], minus: Option<&[u32]>, (g, other): (usize, usize)) -> f32 {
+        let counts = plus.iter().enumerate().map(|(t, &plus)| {
+            let counted = f64::from(plus) + minus.map_or(0.0, |m| f64::from(m[t]));
+            self.weight(g, t) * self.weight(other, t) * counted
+        });
+        counts.sum::<f64>() as f32
     }
 
     /// Reduces the histograms of a frame's m patterns, (m × T), and of their complements, (m × T), to its readings,
@@ -240,8 +248,6 @@ impl Reduction {
         let complement = minus.map_or(plus.len(), <[u32]>::len);
         expect("counts of all complements", plus.len(), complement)?;
         expect("nominal covariances", channels * channels, noise.len())?;
-        let mut reading = [0.0; Knots::MAX];
-        let mut covariance = vec![0.0; channels * channels];
         let mut present = vec![true; y.len()];
         for &i in missing {
             if let Some(present) = present.get_mut(i as usize) {
@@ -251,13 +257,12 @@ impl Reduction {
         let (mut found, mut nominal) = (0.0, 0.0);
         for (j, plus) in plus.chunks_exact(bins).enumerate() {
             let minus = minus.map(|minus| &minus[j * bins..(j + 1) * bins]);
-            self.reduce(plus, minus, &mut reading[..channels], &mut covariance)?;
-            for (g, &value) in reading[..channels].iter().enumerate() {
-                y[g * readings + j] = value;
-                if present[g * readings + j] {
-                    let diagonal = g * (channels + 1);
-                    found += f64::from(covariance[diagonal]);
-                    nominal += f64::from(noise[diagonal]);
+            for g in 0..channels {
+                let at = g * readings + j;
+                y[at] = self.reading(plus, minus, g);
+                if present[at] {
+                    found += f64::from(self.covariance(plus, minus, (g, g)));
+                    nominal += f64::from(noise[g * (channels + 1)]);
                 }
             }
         }

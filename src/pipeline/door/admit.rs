@@ -52,13 +52,18 @@ impl Door {
             origin: offer.origin,
             times,
         };
-        open.workers[known.worker].push(&id, Work::Frame(Box::new(job)), |work| {
+        let worker = &open.workers[known.worker];
+        worker.push(&id, Work::Frame(Box::new(job)), |work| {
             let Work::Frame(job) = work else {
                 return; // a frame under another description has taken its place, and starts anew
             };
             let reason = "expected frames no faster than they are recovered, got more; this one was given up";
             job.lose(Cause::Overload, &reason, &open.sinks);
         });
+        let is_held = |known: &Known| known.sensor.is_some();
+        if !self.sensors().get(&id).is_some_and(is_held) {
+            worker.push_beyond(&id, Work::Forget(Arc::clone(&id))); // forgotten while the frame waited for room
+        }
         Ok(())
     }
 
