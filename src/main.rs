@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     let events = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false); // where nobody reads stderr there is nowhere to complain
     match arguments.log_format {
         LogFormat::Text => events.init(),
         LogFormat::Json => events.json().init(),

@@ -20,7 +20,8 @@ pub struct Options {
     pub rate_hz: f64,
     /// frames of each sensor that are measured
     pub frames: u64,
-    /// frames of each sensor before them that are not; at least one of each pattern set
+    /// frames of each sensor before them that are not: at least as many as there are [pattern sets](Workload::sets), or what is
+    /// measured prepares some
     pub warm_up: u64,
     /// end to end, what takes longer has missed, ms
     pub deadline_ms: f64,
@@ -97,7 +98,7 @@ impl Bench<'_> {
         offered: &mut dyn FnMut(),
     ) -> Result<Measured, BenchError> {
         self.check()?;
-        let (frames, before) = (self.options.frames, self.warm_up());
+        let (frames, before) = (self.options.frames, self.options.warm_up);
         let sensors = self.workload.sensors();
         let mut memory = vec![];
         memory.extend(Phase::now("loaded"));
@@ -146,19 +147,12 @@ impl Bench<'_> {
         self.allocations.map(|count| count())
     }
 
-    /// Frames of each sensor that are not measured.
-    fn warm_up(&self) -> u64 {
-        let sets = |sensor| self.workload.sensor(sensor).description.patterns.len();
-        let most = (0..self.workload.sensors()).map(sets).max();
-        self.options.warm_up.max(most.unwrap_or(0) as u64)
-    }
-
     fn check(&self) -> Result<(), BenchError> {
         let Options {
             rate_hz,
             frames,
+            warm_up,
             deadline_ms,
-            ..
         } = self.options;
         let value = |what, expected, got| {
             Err(BenchError::Value {
@@ -173,7 +167,7 @@ impl Bench<'_> {
         if deadline_ms.is_nan() || deadline_ms <= 0.0 {
             return value("deadline, ms", "more than 0", deadline_ms);
         }
-        let all = frames.saturating_add(self.warm_up());
+        let all = frames.saturating_add(warm_up);
         let all = all.saturating_mul(self.workload.sensors() as u64);
         if frames == 0 || all > MOST_FRAMES {
             let expected = "1 to 200,000, over all sensors and with the warm-up,";

@@ -151,6 +151,12 @@ impl Workload {
         self.sensors
     }
 
+    /// The most pattern sets that a sensor shows in turn.
+    pub fn sets(&self) -> usize {
+        let sets = |track: &Track| track.sensor.description.patterns.len();
+        self.tracks.iter().map(sets).max().unwrap_or(0)
+    }
+
     /// The sensor of an index, under a name of its own.
     pub fn sensor(&self, index: usize) -> Sensor {
         Sensor {

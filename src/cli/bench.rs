@@ -40,7 +40,7 @@ pub(crate) struct Bench {
     /// Frames of each sensor to measure; p99.9 needs more than 10,000 over all sensors
     #[arg(long, default_value_t = 600)]
     frames: u64,
-    /// Frames of each sensor before them that are not measured
+    /// Frames of each sensor before them that are not measured, at least one of each pattern set
     #[arg(long, default_value_t = 32)]
     warm_up: u64,
     /// What takes longer end to end has missed its deadline, ms
@@ -75,10 +75,12 @@ impl Bench {
         let workload = self.workload(&prior)?;
         let source = self.source(&prior);
         let model = Arc::new(Model::new(prior, config.recover.error)); // given away: memory is measured too
-        let measured = self.measure(&model, &config, &workload)?;
+        let options = self.options(&workload);
+        let measured = self.measure(&model, &config, &workload, options)?;
         let counted = Some(crate::allocations as fn() -> u64);
         let parts = Parts::measure(model, &config.recover, &workload, counted)?;
-        let mut told = self.told(source, &config, &measured, &parts)?;
+        let asked = json!({ "options": options, "settings": config, "workload": source });
+        let mut told = told(asked, &measured, &parts)?;
         let compared = before.map(|before| bench_show::compared(&before, &told));
         if let Some(compared) = &compared {
             let ratios = compared.iter().map(|r| (r.name.clone(), json!(r.ratio())));
@@ -110,11 +112,11 @@ impl Bench {
         })
     }
 
-    fn options(&self) -> Options {
+    fn options(&self, workload: &Workload) -> Options {
         Options {
             rate_hz: self.rate,
             frames: self.frames,
-            warm_up: self.warm_up,
+            warm_up: self.warm_up.max(workload.sets() as u64),
             deadline_ms: self.deadline_ms,
         }
     }
@@ -124,13 +126,14 @@ impl Bench {
         model: &Arc<Model>,
         config: &Config,
         workload: &Workload,
+        options: Options,
     ) -> anyhow::Result<Measured> {
         let bench = bench::Bench {
             model,
             settings: &config.recover,
             pipeline: config.pipeline,
             workload,
-            options: self.options(),
+            options,
             allocations: Some(crate::allocations),
         };
         let stop = run::stop_on_signal();
@@ -138,26 +141,6 @@ impl Bench {
         let measured = bench.run(&stop, &mut || bar.inc(1))?;
         bar.finish_and_clear();
         Ok(measured)
-    }
-
-    /// The object that `--json` prints.
-    fn told(
-        &self,
-        source: Value,
-        config: &Config,
-        measured: &Measured,
-        parts: &Parts,
-    ) -> anyhow::Result<Value> {
-        let mut told = serde_json::to_value(measured)?;
-        told["parts"] = json!(parts);
-        told["machine"] = json!(Machine::here());
-        told["settings"] = json!(config);
-        told["options"] = json!(self.options());
-        told["workload"] = source;
-        let peak = measured.memory.last().map(|phase| phase.memory.peak_mib);
-        told["peak_mib"] = json!(peak);
-        told["ratios"] = bench_figures::ratios(measured, parts);
-        Ok(told)
     }
 
     fn source(&self, prior: &Prior) -> Value {
@@ -189,6 +172,20 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// The object that `--json` prints: what was asked for, and what was measured.
+fn told(asked: Value, measured: &Measured, parts: &Parts) -> anyhow::Result<Value> {
+    let mut told = serde_json::to_value(measured)?;
+    if let Value::Object(asked) = asked {
+        asked.into_iter().for_each(|(key, value)| told[key] = value);
+    }
+    told["parts"] = json!(parts);
+    told["machine"] = json!(Machine::here());
+    let peak = measured.memory.last().map(|phase| phase.memory.peak_mib);
+    told["peak_mib"] = json!(peak);
+    told["ratios"] = bench_figures::ratios(measured, parts);
+    Ok(told)
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {

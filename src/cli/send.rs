@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 /// Play a measurement log to a server and show what comes back, and how soon.
+///
+/// Exits with 1, after its figures, where the server ends the stream before all is sent and answered.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Send {
     /// Measurement log (MCAP)

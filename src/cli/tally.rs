@@ -204,7 +204,10 @@ impl Tally {
                 sink.name, sink.lost
             );
             match sink.failure {
-                Some(failure) => outcome = Err(anyhow::anyhow!(failure).context(told)),
+                Some(failure) if outcome.is_ok() => {
+                    outcome = Err(anyhow::anyhow!(failure).context(told));
+                }
+                Some(failure) => tell!("relucent: {told}: {failure}"),
                 None if sink.lost > 0 => tell!("relucent: {told}, as it was too slow"),
                 None => {}
             }

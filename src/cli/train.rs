@@ -72,7 +72,7 @@ pub(crate) struct Train {
     /// principal directions without one
     #[arg(long)]
     start: Option<PathBuf>,
-    /// Checkpoint to resume from and to go on writing [default: beside the prior]
+    /// Checkpoint to resume from and to go on writing [default: OUT.checkpoint]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
     /// Steps between checkpoints

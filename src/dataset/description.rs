@@ -41,10 +41,10 @@ pub struct SequenceDescription {
     pub intensity_of_1: u8,
     /// when the frames were taken
     pub timing: Timing,
-    /// frames that may be trained and tuned on, half-open
+    /// frames that may be trained and tuned on, half-open; without it those before or after `evaluate`, whichever are more, or all
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<[usize; 2]>,
-    /// frames kept for evaluation, half-open
+    /// frames kept for evaluation, half-open; without it those before or after `train`, whichever are more, or all
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluate: Option<[usize; 2]>,
     /// who recorded it, and where it is published

@@ -73,13 +73,27 @@ impl Sequence {
                 got: format!("{evaluate:?}"),
             });
         }
-        Ok(Self {
+        let sequence = Self {
             description,
             geometry,
             frames,
             intensities,
             stamps_ns,
-        })
+        };
+        for (key, left) in [
+            ("evaluate", sequence.train()),
+            ("train", sequence.evaluate()),
+        ] {
+            if left.is_empty() {
+                return Err(DatasetError::Value {
+                    path: toml.to_owned(),
+                    key,
+                    expected: "a part that leaves frames for the other one".to_owned(),
+                    got: format!("all {} frames", sequence.len()),
+                });
+            }
+        }
+        Ok(sequence)
     }
 
     /// What the TOML file says.

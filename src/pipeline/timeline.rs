@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-/// Who goes back by more than this has had its clock set; less is frames that overtook each other.
+/// Who goes back by more than this has had its clock set; less is frames that overtook each other. Clocks that are no farther apart
+/// are one.
 const BACK_NS: u64 = 1_000_000_000;
 /// Who goes on by more than this from one message to the next, too; a pause that is longer is not waited for.
 const ON_NS: u64 = 60_000_000_000;
@@ -25,30 +26,35 @@ struct Clock {
 }
 
 impl Timeline {
-    /// Time passed since the first message until one of a sensor that bears `time_ns`, ns. Where its clock was set, or begins, none
-    /// has passed since the message before, whoever sent that: sensors' clocks may be far apart.
+    /// Time passed since the first message until one of a sensor that bears `time_ns`, ns. Where its clock was set, none has passed
+    /// since the message before, whoever sent that, nor where it begins, unless another's stands there too: clocks may be far apart.
     pub(crate) fn passed_ns(&mut self, sensor_id: &str, time_ns: u64) -> u64 {
         let time = i128::from(time_ns);
-        let starting = Clock {
-            origin: time - i128::from(self.passed_ns),
-            latest: time_ns,
+        let own = self.clocks.get(sensor_id);
+        let own = own.filter(|clock| clock.goes_on(time_ns));
+        let apart = |clock: &&Clock| clock.latest.abs_diff(time_ns);
+        let like = || self.clocks.values().min_by_key(apart);
+        let like = own.or_else(|| like().filter(|clock| apart(clock) <= BACK_NS));
+        let now = Clock {
+            origin: like.map_or(time - i128::from(self.passed_ns), |clock| clock.origin),
+            latest: own.map_or(time_ns, |clock| clock.latest.max(time_ns)),
         };
-        let passed = match self.clocks.get_mut(sensor_id) {
-            None => {
-                self.clocks.insert(sensor_id.to_owned(), starting);
-                self.passed_ns
-            }
-            Some(clock) => {
-                let early = clock.latest.saturating_sub(time_ns) > BACK_NS;
-                if early || time_ns.saturating_sub(clock.latest) > ON_NS {
-                    *clock = starting;
-                }
-                clock.latest = time_ns.max(clock.latest);
-                u64::try_from((time - clock.origin).max(0)).unwrap_or(u64::MAX)
-            }
-        };
+        let origin = now.origin;
+        match self.clocks.get_mut(sensor_id) {
+            Some(clock) => *clock = now,
+            None => drop(self.clocks.insert(sensor_id.to_owned(), now)),
+        }
+        let passed = u64::try_from((time - origin).max(0)).unwrap_or(u64::MAX);
         self.passed_ns = passed.max(self.passed_ns);
         passed
+    }
+}
+
+impl Clock {
+    /// Whether a message may be the next by this clock.
+    fn goes_on(&self, time_ns: u64) -> bool {
+        let back = self.latest.saturating_sub(time_ns);
+        back <= BACK_NS && time_ns.saturating_sub(self.latest) <= ON_NS
     }
 }
 
@@ -99,5 +105,13 @@ mod tests {
         assert_eq!([at("b", 6 * S), at("b", 7 * S)], [2 * S, 3 * S]);
         assert_eq!(at("a", 103 * S), 3 * S);
         assert_eq!(at("b", 70 * S), 3 * S, "set on: as far as the log is");
+        let half = S / 2;
+        let mut timeline = Timeline::default();
+        let mut at = |sensor, time_ns| timeline.passed_ns(sensor, time_ns);
+        assert_eq!(
+            [at("a", 9 * S), at("b", 9 * S + half), at("a", 10 * S)],
+            [0, half, S],
+            "one clock, in turn"
+        );
     }
 }

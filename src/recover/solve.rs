@@ -221,12 +221,9 @@ impl<'a> Problem<'a> {
             }
         }
         let state = point.state();
-        let posterior = match iterations {
-            0 => self.belief.unmoved(), // what was read has told u nothing
-            _ => Posterior {
-                mean: state.clone(),
-                precision: self.full(&normal),
-            },
+        let posterior = Posterior {
+            mean: state.clone(),
+            precision: self.full(&normal),
         };
         Solution {
             posterior: Some(posterior),

@@ -102,7 +102,10 @@ impl Start<'_> {
     fn warm(&self, belief: &Belief, left: &Readings) -> Option<Solution> {
         let start = belief.start(self.model.code_len());
         let problem = Problem::new(self.model, self.system, left, belief)?.by(self.deadline);
-        let solution = problem.descend(&start, self.settings.limits);
+        let mut solution = problem.descend(&start, self.settings.limits);
+        if solution.iterations == 0 {
+            solution.posterior = Some(belief.unmoved()); // what was read has told u nothing
+        }
         let finite = solution.cost.is_finite();
         finite.then(|| solution.with_outside(left))
     }

@@ -18,7 +18,9 @@ pub enum Address {
 
 /// Text that is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an address such as 127.0.0.1:50551 or unix:/run/relucent.sock, got `{got}`")]
+#[error(
+    "expected an address such as 127.0.0.1:50551, robot.local:50551 or unix:/run/relucent.sock, got `{got}`"
+)]
 pub struct AddressError {
     /// the text
     pub got: String,

@@ -7,7 +7,8 @@ use crate::pipeline::Timeline;
 use crate::wire::v1::{self, recover_request, recover_response};
 use crate::wire::{self, WireError};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,8 +29,8 @@ pub struct Send {
     pub rate: f64,
 }
 
-/// Of each measurement on its way, when it should have been sent, and when it was, ns.
-type Due = HashMap<(String, u64), (u64, u64)>;
+/// Of the measurements on their way of a sensor and a number, oldest first, when each should have been sent, and when it was, ns.
+type Due = HashMap<(String, u64), VecDeque<(u64, u64)>>;
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,9 +39,9 @@ pub struct RoundTrips {
     pub sent: u64,
     /// depth frames received
     pub depth: u64,
-    /// of them, measurements that were rejected
+    /// measurements that were rejected
     pub rejected: u64,
-    /// of them, measurements that were neither, before the stream ended
+    /// measurements that had no answer when the stream ended
     pub unanswered: u64,
     /// descriptions that were refused
     pub refused_descriptions: u64,
@@ -163,7 +164,8 @@ async fn feed(
                     wait_until(moment, clock, stop).await;
                 }
                 let key = (message.sensor_id.clone(), message.sequence);
-                due.borrow_mut().insert(key, (moment, clock.now_ns()));
+                let sent = (moment, clock.now_ns());
+                due.borrow_mut().entry(key).or_default().push_back(sent);
                 (recover_request::Kind::Measurement(message), true)
             }
             _ => continue,
@@ -207,7 +209,16 @@ impl RoundTrips {
             }
             None => return,
         };
-        let moment = due.borrow_mut().remove(&key);
+        let moment = match due.borrow_mut().entry(key.clone()) {
+            Entry::Occupied(mut waiting) => {
+                let first = waiting.get_mut().pop_front();
+                if waiting.get().is_empty() {
+                    waiting.remove();
+                }
+                first
+            }
+            Entry::Vacant(_) => None,
+        };
         match (reason, moment) {
             (Some(reason), moment) => {
                 let mut what = format!("sensor `{}`", key.0);

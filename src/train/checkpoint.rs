@@ -10,7 +10,7 @@ use std::path::Path;
 const STEP: &str = "step";
 const HISTORY: &str = "history";
 
-/// The commands that have trained a model.
+/// What has trained a model: the commands, and what they must agree on to go on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct History {
     /// those before, oldest first, each with the step it went to

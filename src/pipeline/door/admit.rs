@@ -60,8 +60,9 @@ impl Door {
             let reason = "expected frames no faster than they are recovered, got more; this one was given up";
             job.lose(Cause::Overload, &reason, &open.sinks);
         });
+        let sensors = self.sensors(); // held, or whoever describes it now would have it forgotten
         let is_held = |known: &Known| known.sensor.is_some();
-        if !self.sensors().get(&id).is_some_and(is_held) {
+        if !sensors.get(&id).is_some_and(is_held) {
             worker.push_beyond(&id, Work::Forget(Arc::clone(&id))); // forgotten while the frame waited for room
         }
         Ok(())

@@ -149,7 +149,7 @@ impl Tiles {
     }
 }
 
-/// How far products of so many features stand apart: by an odd number of runs where features are even, for multiples of what near
+/// How far products of so many features stand apart: by an odd number of registers where features are even, for multiples of what near
 /// caches go round in would have all of a tile's products in the same few places there.
 fn spacing(features: usize, len: usize) -> usize {
     features * len + 3 * REGISTER

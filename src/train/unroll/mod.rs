@@ -110,7 +110,8 @@ pub fn unroll(
     };
     let examination = examination(&lessons(vec![], options.seed, Split::Tune))?;
     // another course over the same network is not to be over the same frames
-    let seed = options.seed + prior.provenance.earlier.len() as u64;
+    let courses = prior.provenance.earlier.len() as u64;
+    let seed = options.seed.wrapping_add(courses << 32);
     let stream = Arc::new(lessons(recorded, seed, Split::Train)).spawn(OF_A_SENSOR);
     let mut trained = prior.clone();
     trained.provenance.earlier.push(options.command.clone());
