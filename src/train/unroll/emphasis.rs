@@ -2,7 +2,7 @@
 
 /// Widths of windows, pixels, and what pixels weigh more by, at an m/n of 2 %, that are nearer than a closing over such a window
 /// makes them: the smaller a thing is, the more.
-const WINDOWS: [(usize, f32); 3] = [(11, 0.5), (5, 0.5), (3, 1.0)];
+const WINDOWS: [(usize, f32); 3] = [(11, 0.25), (5, 0.25), (3, 0.6)];
 /// Range over that of the closing, at most.
 const NEARER: f32 = 0.83;
 
@@ -76,7 +76,7 @@ mod tests {
         range[63 * 64] = f32::NAN;
         let weights = emphasis(&range, 64, 0.02);
         let at = |row: usize, col: usize| weights[row * 64 + col];
-        assert_eq!([at(5, 6), at(21, 22), at(44, 44)], [3.0, 2.0, 1.5]);
+        assert_eq!([at(5, 6), at(21, 22), at(44, 44)], [2.1, 1.5, 1.25]);
         assert_eq!([at(12, 48), at(50, 5), at(30, 5), at(63, 0)], [1.0; 4]);
     }
 }
