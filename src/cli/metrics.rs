@@ -1,10 +1,12 @@
 //! `--metrics` of every command that runs a pipeline; without the feature `prometheus` there is no such option.
 
-use crate::say::tell;
 use relucent::pipeline::{Ingress, Outlet};
 
 #[cfg(feature = "prometheus")]
-use relucent::telemetry::{Endpoint, Exporter};
+use {
+    crate::say::tell,
+    relucent::telemetry::{Endpoint, Exporter},
+};
 
 /// Where Prometheus finds its numbers.
 #[derive(clap::Args, Debug)]
