@@ -158,24 +158,11 @@ impl SequenceDescription {
     }
 
     fn check(&self, path: &Path) -> Result<(), DatasetError> {
-        let positive = |key, value: f64, most: f64| {
-            if value > 0.0 && value <= most {
-                return Ok(());
-            }
-            Err(DatasetError::Value {
-                path: path.to_owned(),
-                key,
-                expected: format!("a number above 0 and at most {most:e}"),
-                got: value.to_string(),
-            })
-        };
+        let positive = |key, value, most| positive(path, key, value, most);
         positive("scale_m", self.scale_m.into(), 1e3)?;
         positive("max_range_m", self.max_range_m.into(), 1e6)?;
         match self.geometry {
-            GeometrySource::Intrinsics(Intrinsics { fx, fy, .. }) => {
-                positive("fx", fx.into(), 1e6)?;
-                positive("fy", fy.into(), 1e6)?;
-            }
+            GeometrySource::Intrinsics(intrinsics) => intrinsics.check(path)?,
             GeometrySource::Angles(_) if self.kind == FrameKind::Depth => {
                 return Err(DatasetError::Value {
                     path: path.to_owned(),
@@ -187,10 +174,7 @@ impl SequenceDescription {
             GeometrySource::Angles(_) => {}
         }
         match self.returns {
-            ReturnSource::Slope(Slope { albedo, reach }) => {
-                positive("albedo", albedo.into(), 1.0)?;
-                positive("reach", reach as f64, 64.0)?;
-            }
+            ReturnSource::Slope(slope) => slope.check(path)?,
             ReturnSource::Constant(value) => positive("constant", value.into(), 1e3)?,
             ReturnSource::Intensity(_) => {}
         }
@@ -200,4 +184,43 @@ impl SequenceDescription {
         }
         Ok(())
     }
+}
+
+impl Slope {
+    /// # Errors
+    /// Where a number makes no sense; `path` is the file's that gives it.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), DatasetError> {
+        positive(path, "albedo", self.albedo.into(), 1.0)?;
+        positive(path, "reach", self.reach as f64, 64.0)
+    }
+}
+
+impl Intrinsics {
+    /// # Errors
+    /// Where a focal length makes no sense; `path` is the file's that gives it.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), DatasetError> {
+        positive(path, "fx", self.fx.into(), 1e6)?;
+        positive(path, "fy", self.fy.into(), 1e6)
+    }
+}
+
+/// Checks a number that a file gives as `key`.
+///
+/// # Errors
+/// Where it is not above 0 and at most `most`.
+pub(crate) fn positive(
+    path: &Path,
+    key: &'static str,
+    value: f64,
+    most: f64,
+) -> Result<(), DatasetError> {
+    if value > 0.0 && value <= most {
+        return Ok(());
+    }
+    Err(DatasetError::Value {
+        path: path.to_owned(),
+        key,
+        expected: format!("a number above 0 and at most {most:e}"),
+        got: value.to_string(),
+    })
 }

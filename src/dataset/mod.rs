@@ -11,6 +11,7 @@ mod resample;
 mod sequence;
 mod slope;
 
+pub(crate) use description::positive;
 pub use description::{
     Angles, FrameKind, GeometrySource, Intrinsics, ReturnSource, SequenceDescription, Slope, Timing,
 };

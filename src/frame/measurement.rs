@@ -19,6 +19,13 @@ pub struct Measurement {
     pub pose: Option<Pose>,
 }
 
+impl Measurement {
+    /// Share of the readings that are there.
+    pub fn present(&self) -> f32 {
+        1.0 - self.missing.len() as f32 / self.y.len() as f32
+    }
+}
+
 /// Pose of a sensor in a world frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pose {

@@ -165,14 +165,14 @@ impl Prior {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         if size > MAX_FILE {
             return Err(PriorError::TooLarge { found: size });
         }
         let mut bytes = Vec::with_capacity(size as usize);
-        let limited = file.by_ref().take(MAX_FILE + 1); // what is no file does not say how long it is
-        let read = { limited }.read_to_end(&mut bytes).map_err(io)? as u64;
+        let mut limited = file.take(MAX_FILE + 1); // what is no plain file does not say how long it is
+        let read = limited.read_to_end(&mut bytes).map_err(io)? as u64;
         if read > MAX_FILE {
             return Err(PriorError::TooLarge { found: read });
         }

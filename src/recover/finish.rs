@@ -177,7 +177,7 @@ impl Finisher {
             let before = x.clone();
             network.improve(&given, &mut x, room);
             let cols = self.description.cols;
-            let faster = (present(pattern, measurement) / BACK_FROM).clamp(1.0, 2.0);
+            let faster = (ratio(pattern, measurement) / BACK_FROM).clamp(1.0, 2.0);
             let doubt = doubt_of(room.residual(), pattern.shape().1, cols);
             take_back(&before, &doubt, BACK * faster.powi(2), &mut x);
         }
@@ -234,10 +234,9 @@ impl Finisher {
 }
 
 /// m/n of the readings of a measurement that are there.
-pub(super) fn present(operator: &dyn Operator, measurement: &Measurement) -> f32 {
+pub(super) fn ratio(operator: &dyn Operator, measurement: &Measurement) -> f32 {
     let (m, n) = operator.shape();
-    let share = 1.0 - measurement.missing.len() as f32 / measurement.y.len() as f32;
-    share * m as f32 / n as f32
+    measurement.present() * m as f32 / n as f32
 }
 
 /// Takes an image, (J·n), back to the one before by d/(1 + d), d `fast` times a pixel's doubt, (n).

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::doubt::doubt;
-use super::finish::{Refined, Settling, Unfinished, present};
+use super::finish::{Refined, Settling, Unfinished, ratio};
 use super::gauge::Gauge;
 use super::lasso::{Basis, lasso};
 use super::linear::left_over;
@@ -151,7 +151,7 @@ impl Renderer {
                 Some(Weighed { y, noise }) => Terms { y, noise, ..told },
                 None => told,
             };
-            let ratio = present(pattern, measurement);
+            let ratio = ratio(pattern, measurement);
             let conditions = self.conditions(ratio, terms.noise);
             let steps = match conditions {
                 Some(_) => self.settings.refine.unrolled_steps(warm, ratio),

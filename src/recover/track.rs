@@ -319,8 +319,7 @@ impl<C: Clock> Tracker<C> {
                 render_ns: 0,
             },
         };
-        let missing = measurement.missing.len() as f32 / measurement.y.len() as f32;
-        let seen = (1.0 - missing) * self.views.fused(measurement.pattern_set).seen;
+        let seen = measurement.present() * self.views.fused(measurement.pattern_set).seen;
         drop(Buffer::from(scaled.y)); // for the next frame's
         Ok(Estimate {
             report,

@@ -4,7 +4,8 @@ mod image;
 mod points;
 
 use crate::dataset::{
-    Augmentation, Crop, DatasetError, Intrinsics, Resampler, Slope, read_text, slope_returns,
+    Augmentation, Crop, DatasetError, Intrinsics, Resampler, Slope, positive, read_text,
+    slope_returns,
 };
 use crate::frame::{Geometry, RangeImage};
 use crate::journal::{Entry, JournalError, Reader};
@@ -61,25 +62,14 @@ impl ImportDescription {
                 path: path.to_owned(),
                 source: Box::new(source),
             })?;
-        let positive = |what: &str, got: f64, most: f64| match got > 0.0 && got <= most {
-            true => Ok(()),
-            false => Err(ImportError::Number {
-                what: what.to_owned(),
-                most,
-                got,
-            }),
-        };
+        let positive = |key, value, most| positive(path, key, value, most);
         positive("max_range_m", description.max_range_m.into(), 1e6)?;
         match description.returns {
-            ImportReturns::Slope(Slope { albedo, reach }) => {
-                positive("albedo", albedo.into(), 1.0)?;
-                positive("reach", reach as f64, 64.0)?;
-            }
+            ImportReturns::Slope(slope) => slope.check(path)?,
             ImportReturns::Constant(constant) => positive("constant", constant.into(), 1e3)?,
         }
-        if let Some(Intrinsics { fx, fy, .. }) = description.intrinsics {
-            positive("fx", fx.into(), 1e6)?;
-            positive("fy", fy.into(), 1e6)?;
+        if let Some(intrinsics) = description.intrinsics {
+            intrinsics.check(path)?;
         }
         if let Some(scale_m) = description.scale_m {
             positive("scale_m", scale_m.into(), 1e3)?;
@@ -118,16 +108,6 @@ pub enum ImportError {
         path: PathBuf,
         /// why
         source: Box<toml::de::Error>,
-    },
-    /// a number that makes no sense
-    #[error("expected a number above 0 and at most {most:e} as {what}, got {got}")]
-    Number {
-        /// what it is
-        what: String,
-        /// the greatest that would do
-        most: f64,
-        /// what is there
-        got: f64,
     },
     /// a value that makes no sense, or a message that does not
     #[error("expected {expected} as {what}, got {got}")]
