@@ -348,6 +348,29 @@ fn a_log_that_somebody_writes_or_reads_is_not_emptied() {
 }
 
 #[test]
+fn a_process_that_is_being_started_is_nobody_who_reads_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.mcap");
+    small(&path);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                relucent(&["--version"], &[]);
+            }
+        });
+        let refused = (0..2000).find_map(|_| {
+            times(&path); // its lock goes with the reader, unless a process began meanwhile
+            journal::repair(&path, &path).err()
+        });
+        over.store(true, Ordering::Relaxed);
+        starting.join().unwrap();
+        assert!(refused.is_none(), "{refused:?}");
+    });
+    assert_eq!(times(&path).len(), 12);
+}
+
+#[test]
 fn what_stands_behind_the_end_is_a_loss() {
     let folder = tempfile::tempdir().unwrap();
     let (log, out) = (

@@ -18,6 +18,7 @@ pub use write::{Durability, Writer};
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 /// What says in a log that it is one of ours.
 const PROFILE: &str = "relucent";
@@ -28,11 +29,21 @@ fn sync_folder(file: &Path) -> std::io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// How often a lock is asked for again, and how long after, before it counts as somebody's.
+const ASKED_AGAIN: usize = 20;
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
 /// Locks a file for this process alone; whether somebody else has. A device is anybody's, and where locks are more than a word
-/// among those who ask, they would keep readers out: then none is taken.
+/// among those who ask, they would keep readers out: then none is taken. A process that is being started has whatever was open
+/// in the one that starts it until it begins itself: a lock that is let go soon was nobody's.
 fn is_in_use(file: &File) -> bool {
     let plain = file.metadata().is_ok_and(|found| found.is_file());
-    cfg!(unix) && plain && matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    let taken = || matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    let still_taken = |_| {
+        std::thread::sleep(ASKED_AGAIN_AFTER);
+        taken()
+    };
+    cfg!(unix) && plain && taken() && (0..ASKED_AGAIN).all(still_taken)
 }
 
 /// What a sensor's topics hold.
