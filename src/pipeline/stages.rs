@@ -451,23 +451,24 @@ impl Finishing {
         let mut report = estimate.report;
         report.timing.render_ns = times.latency.render_ns + times.latency.finish_ns;
         let worked = times.latency.recover_ns + report.timing.render_ns;
-        self.latency.record(&times.latency);
+        let latency = times.latency;
         let (id, sensor) = (Arc::clone(&job.sensor.id), Arc::clone(&job.sensor));
         let last = self.described.insert(id, sensor);
         if last.is_none_or(|last| !Arc::ptr_eq(&last, &job.sensor)) {
             self.sinks.send(&Event::Described(Arc::clone(&job.sensor)));
         }
-        job.account.emit(&job.times.latency);
+        job.account.emit(&latency);
         tracing::trace!("emitted");
         self.sinks.send(&Event::Frame(Arc::new(Frame {
             sensor: job.sensor,
             measurement: job.measurement,
             image,
             report,
-            latency: job.times.latency,
+            latency,
             truth: job.truth,
             origin: job.origin,
         })));
+        self.latency.record(&latency); // nobody asks before all threads have ended
         let taken = self.clock.now_ns().saturating_sub(now);
         self.spent.note(worked + taken);
     }

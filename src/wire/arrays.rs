@@ -13,7 +13,9 @@ const WORD: usize = 4;
 pub fn f32s(field: &'static str, bytes: &[u8], expected: usize) -> Result<Vec<f32>, WireError> {
     check_length(field, bytes, expected)?;
     let values: Vec<f32> = words(bytes).map(f32::from_le_bytes).collect();
-    match values.iter().position(|v| !v.is_finite()) {
+    let finite = values.iter().fold(true, |all, v| all & v.is_finite()); // vectors see that at once, and not where
+    let wrong = (!finite).then(|| values.iter().position(|v| !v.is_finite()));
+    match wrong.flatten() {
         None => Ok(values),
         Some(index) => Err(WireError::Value {
             field,
