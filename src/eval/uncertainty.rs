@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Added to a seed to have other patterns.
 const OTHER_PATTERNS: u64 = 1000;
+/// Side of σ's blocks, pixels, where the settings want no σ.
+const BLOCK: usize = 4;
 /// Parts that pixels are calibrated in, from the least raw σ to the largest.
 const PARTS: usize = 24;
 /// Share of errors that σ is to hold, and the most.
@@ -150,7 +152,10 @@ impl Bench {
             Tracker::new(Arc::clone(&sensor), prior, settings, Monotonic::default())
         };
         Ok(Self {
-            tracker: tracker(options.settings.sigma_block.max(1))?,
+            tracker: tracker(match options.settings.sigma_block {
+                0 => BLOCK,
+                block => block,
+            })?,
             plain: tracker(0)?,
             other: other.sensor(prior, ratio)?,
             sensor,

@@ -1,8 +1,8 @@
-//! Standard deviation of each pixel's range: what the posterior says by linearisation, what its surroundings say of edges,
+//! Standard deviation of each pixel's range: what the posterior says by linearisation, how far its surroundings are from a plane,
 //! what the unrolled network has changed, and the errors that frames of that kind have had.
 //!
 //! Weights are those of the largest likelihood of errors of tuning scenes under Student's distribution, whose tails are about
-//! as heavy (two degrees of freedom). Of what the readings leave unseen of the rest they wanted nothing.
+//! as heavy (two degrees of freedom).
 
 use super::columns::Columns;
 use super::model::Model;
@@ -11,50 +11,48 @@ use crate::prior::Matrix;
 use std::sync::Arc;
 
 /// Weight of the state's posterior variance: refinement has taken part of it away.
-const STATE: f32 = 0.25;
-/// Weight of the spread of ranges among the 3 × 3 pixels around: edges are unsure of their place.
-const AROUND: f32 = 0.25;
-/// Weights of the square of what the unrolled network has changed a range by, of the pixel and of the 3 × 3 about it: what it
-/// draws is likely, and where readings said otherwise, one of the two errs.
-const CHANGED: [f32; 2] = [0.08, 0.11];
+const STATE: f32 = 0.009;
+/// Weights of [`unevenness`]: edges are unsure of their place, and slopes are not.
+const UNEVEN: [f32; 2] = [0.32, 0.22];
+/// Weight of the square of what the unrolled network has changed the ranges of the 3 × 3 pixels around by: what it draws is likely,
+/// and where readings said otherwise, one of the two errs.
+const CHANGED: f32 = 0.002;
 /// Variance of a range over its square.
-const RELATIVE: f32 = 2e-4;
+const RELATIVE: f32 = 5e-6;
 /// Least variance, over κ_J².
-const LEAST: f32 = 1e-8;
-/// Share s of the rest that readings see at which variances are as weighed, and the power of it that they fall with.
-const AT: (f32, f32) = (0.02, 0.25);
-/// Power of 1 − s that they fall with besides, and the least that counts.
-const UNSEEN: (f32, f32) = (2.0, 0.05);
+const LEAST: f32 = 1e-10;
+/// Bounds of the share s of the rest that readings see, as it counts: all variances go with (1 − s)/s.
+const SEEN: (f32, f32) = (0.01, 0.95);
 /// Least return of a pair that a range is read from, at the return that the prior knows.
 const LEAST_RETURN: f32 = 0.02;
 
 /// σ before and after calibration, over κ_J: what `relucent eval --calibrate` printed for the default method on tuning scenes,
 /// tracked, at m/n of 1, 2, 5, 10 and 25 % together. Straight lines between in logarithms.
 const CALIBRATION: [(f32, f32); 24] = [
-    (0.00044, 0.00051),
-    (0.00063, 0.00076),
-    (0.00080, 0.00095),
-    (0.00094, 0.00118),
-    (0.00107, 0.00139),
-    (0.00122, 0.00164),
-    (0.00137, 0.00189),
-    (0.00153, 0.00213),
-    (0.00170, 0.00243),
-    (0.00189, 0.00273),
-    (0.00210, 0.00296),
-    (0.00235, 0.00348),
-    (0.00263, 0.00403),
-    (0.00296, 0.00458),
-    (0.00338, 0.00530),
-    (0.00390, 0.00644),
-    (0.00459, 0.00768),
-    (0.00551, 0.00937),
-    (0.00674, 0.01196),
-    (0.00850, 0.01672),
-    (0.01117, 0.02372),
-    (0.01564, 0.03373),
-    (0.02491, 0.04579),
-    (0.05252, 0.06969),
+    (0.00029, 0.00035),
+    (0.00042, 0.00058),
+    (0.00054, 0.00076),
+    (0.00066, 0.00093),
+    (0.00079, 0.00110),
+    (0.00092, 0.00128),
+    (0.00105, 0.00152),
+    (0.00120, 0.00181),
+    (0.00137, 0.00211),
+    (0.00155, 0.00243),
+    (0.00175, 0.00283),
+    (0.00199, 0.00330),
+    (0.00227, 0.00379),
+    (0.00262, 0.00442),
+    (0.00306, 0.00526),
+    (0.00364, 0.00633),
+    (0.00441, 0.00773),
+    (0.00548, 0.00977),
+    (0.00707, 0.01308),
+    (0.00951, 0.01779),
+    (0.01355, 0.02391),
+    (0.02111, 0.03299),
+    (0.03904, 0.04920),
+    (0.10739, 0.06403),
 ];
 
 /// Makes the variances of the images of a model's states, at one pixel of each block.
@@ -116,22 +114,19 @@ impl Sampler {
         raw: bool,
         frame: &mut RangeImage,
     ) {
-        let unseen = (1.0 - evidence.seen).max(UNSEEN.1).powf(UNSEEN.0);
-        let level = unseen * (evidence.seen / AT.0).powf(-AT.1);
+        let seen = evidence.seen.clamp(SEEN.0, SEEN.1);
+        let level = (1.0 - seen) / seen;
         let (rows, cols) = self.grid;
-        let mut changed = RangeImage::empty(rows, cols);
         let ranges = frame.range.iter().zip(evidence.before);
-        let ranges = ranges.map(|(range, before)| range - before);
-        let changes = changed.range.iter_mut().zip(ranges);
-        changes.for_each(|(change, by)| *change = by);
+        let changed: Vec<f32> = ranges.map(|(range, before)| range - before).collect();
         let mut sigma = std::mem::take(&mut frame.range_sigma);
         sigma.clear();
         sigma.extend((0..rows * cols).map(|pixel| {
             let (row, col) = (pixel / cols, pixel % cols);
             let range = frame.range[pixel] / knots.max();
-            let local = AROUND * around(frame, row, col, frame.range[pixel]);
-            let changed = CHANGED[0] * changed.range[pixel].powi(2)
-                + CHANGED[1] * around(&changed, row, col, 0.0);
+            let [edge, own] = unevenness(frame, row, col);
+            let local = UNEVEN[0] * edge + UNEVEN[1] * own;
+            let changed = CHANGED * mean_square(&changed, self.grid, row, col);
             let variance = self.linearised(evidence, knots, range, pixel)
                 + (local + changed) / knots.max().powi(2)
                 + RELATIVE * range * range
@@ -161,17 +156,38 @@ impl Sampler {
     }
 }
 
-/// Mean square difference from `own` of the ranges of a pixel and its neighbours, m².
-fn around(frame: &RangeImage, row: usize, col: usize, own: f32) -> f32 {
+/// Mean square of what the ranges of a pixel and its neighbours leave of the plane that fits them best, and the square of what lies
+/// between its own and their mean, m². Beyond the border they go on as they end.
+fn unevenness(frame: &RangeImage, row: usize, col: usize) -> [f32; 2] {
+    let beside = |at: usize, len: usize| [at.saturating_sub(1), at, (at + 1).min(len - 1)];
+    let (columns, own) = (beside(col, frame.cols), frame.range[row * frame.cols + col]);
+    let (mut sum, mut squares, mut across, mut down) = (0.0, 0.0, 0.0, 0.0);
+    for (y, row) in beside(row, frame.rows).into_iter().enumerate() {
+        for (x, col) in columns.into_iter().enumerate() {
+            let over = frame.range[row * frame.cols + col] - own;
+            sum += over;
+            squares += over * over;
+            across += (x as f32 - 1.0) * over;
+            down += (y as f32 - 1.0) * over;
+        }
+    }
+    let mean = sum / 9.0;
+    let plane = (across * across + down * down) / 54.0; // of slopes across/6 and down/6
+    [(squares / 9.0 - mean * mean - plane).max(0.0), mean * mean]
+}
+
+/// Mean square of the values of a pixel and its neighbours; 0 where there are none.
+fn mean_square(values: &[f32], (rows, cols): (usize, usize), row: usize, col: usize) -> f32 {
     let span = |at: usize, len: usize| at.saturating_sub(1)..(at + 2).min(len);
-    let columns = span(col, frame.cols);
+    let columns = span(col, cols);
+    let lines = span(row, rows).filter_map(|row| values.get(row * cols..(row + 1) * cols));
     let (mut sum, mut count) = (0.0, 0.0f32);
-    for row in span(row, frame.rows) {
-        let line = &frame.range[row * frame.cols..][columns.clone()];
-        sum += line.iter().map(|r| (r - own).powi(2)).sum::<f32>();
+    for line in lines {
+        let line = &line[columns.clone()];
+        sum += line.iter().map(|v| v * v).sum::<f32>();
         count += line.len() as f32;
     }
-    sum / count
+    sum / count.max(1.0)
 }
 
 /// σ as [`CALIBRATION`] corrects it; what lies beyond its ends is taken for them.
@@ -212,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_surest_where_light_is_strong_and_all_around_is_level() {
+    fn ranges_are_surest_where_light_is_strong_and_surfaces_are_even() {
         let knots = Knots::even(3, 30.0).unwrap();
         let sampler = Sampler {
             block: 2,
@@ -243,7 +259,7 @@ mod tests {
         sampler.sigma(&changed, &knots, true, &mut frame);
         let sigma = &frame.range_sigma;
         assert!(
-            sigma[1] > 1.5 * sigma[2] && sigma[2] > 1.1 * alike[2],
+            (0..3).all(|pixel| sigma[pixel] > 1.1 * alike[pixel]) && sigma[3] == alike[3],
             "changed: {sigma:?}"
         );
         frame.range_sigma = alike;
@@ -254,5 +270,27 @@ mod tests {
         assert_eq!(sigma[0], sigma[16]);
         assert_eq!(sampler.block_of(2, 7), 7);
         assert_eq!(thin((3, 8), 2, &[1.0; 72]).len(), 24);
+    }
+    #[test]
+    fn a_slope_is_as_even_as_a_wall() {
+        let mut frame = RangeImage::empty(5, 6);
+        let slope =
+            |(i, range): (usize, &mut f32)| *range = 9.0 + 0.5 * (i % 6) as f32 - (i / 6) as f32;
+        frame.range.iter_mut().enumerate().for_each(slope);
+        assert!(unevenness(&frame, 2, 3).iter().all(|uneven| *uneven < 1e-9));
+        assert!(
+            unevenness(&frame, 0, 0)[0] > 0.01,
+            "nothing is known beyond"
+        );
+        frame.range[2 * 6 + 3] += 9.0;
+        let [edge, own] = unevenness(&frame, 2, 3);
+        assert!(
+            (edge - 8.0).abs() < 1e-4 && (own - 64.0).abs() < 1e-4,
+            "{edge} {own}"
+        );
+        let [edge, own] = unevenness(&frame, 1, 2);
+        assert!(edge > 1.0 && (own - 1.0).abs() < 1e-4, "{edge} {own}");
+        assert_eq!(mean_square(&[3.0; 30], (5, 6), 0, 5), 9.0);
+        assert_eq!(mean_square(&[], (5, 6), 4, 0), 0.0);
     }
 }
