@@ -1,6 +1,7 @@
 //! Floor 1: the generative ReLU prior, what is known of its codes and of its errors, and its file.
 
 mod encoder;
+mod error;
 mod format;
 mod matrix;
 mod net;
@@ -8,7 +9,7 @@ mod random;
 mod unrolled;
 
 pub use encoder::{Encoder, TokenGrid};
-pub use format::PriorError;
+pub use error::PriorError;
 pub use matrix::Matrix;
 pub use net::{Activations, Affine, Decoder, Head, Jacobian};
 pub use unrolled::{Conditional, Stage, Unrolled};

@@ -1,6 +1,7 @@
 //! What unrolled networks learn from: frames as recovery leaves them to a network, with the truth.
 
 use super::clutter::Clutter;
+use super::emphasis::emphasis;
 use crate::clock::Monotonic;
 use crate::frame::{Measurement, RangeImage};
 use crate::prior::Prior;
@@ -46,6 +47,10 @@ pub(super) struct Lesson {
     pub(super) refined: Refined,
     /// the truth: ranges over κ_J, returns over that which the prior knows
     pub(super) truth: RangeImage,
+    /// true ranges over κ_J, NaN where nothing returned, (n)
+    pub(super) range: Vec<f32>,
+    /// how much its pixels weigh, (n)
+    pub(super) emphasis: Vec<f32>,
 }
 
 /// Where lessons come from.
@@ -209,11 +214,19 @@ impl Lessons {
             let mut truth = image.clone();
             truth.range.iter_mut().for_each(|range| *range /= MAX_RANGE);
             truth.returns.iter_mut().for_each(|s| *s /= estimate.scale);
+            let pixels = truth.range.iter().zip(&truth.valid);
+            let seen = |(range, valid): (&f32, &bool)| match *valid && *range <= 1.0 {
+                true => *range,
+                false => f32::NAN,
+            };
+            let range: Vec<f32> = pixels.map(seen).collect();
             lessons.push(Lesson {
                 sensor: Arc::clone(&sensor),
                 pattern_set: measurement.pattern_set,
                 refined,
                 truth,
+                emphasis: emphasis(&range, sensor.cols, kind.ratio as f32),
+                range,
             });
         }
     }

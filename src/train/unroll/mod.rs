@@ -11,7 +11,7 @@ use crate::frame::{Knots, RangeImage};
 use crate::prior::{Prior, Unrolled};
 use crate::recover::{Given, Learner, Tape};
 use crate::sim::Split;
-use emphasis::{emphasis, stands_out};
+use emphasis::stands_out;
 pub use lessons::LessonError;
 use lessons::{Lesson, Lessons, RATIOS};
 use rand::RngExt;
@@ -249,16 +249,13 @@ impl Course {
         };
         let x = &lesson.refined.x;
         learner.run(&given, x, tape);
-        let range = lesson.range();
         let mut truth = vec![0.0; x.len()];
         self.knots.split(&lesson.truth, &mut truth);
-        let (m, n) = given.operator.shape();
-        let pixels = emphasis(&range, self.cols, m as f32 / n as f32);
         let weights = Weights {
             channels: CHANNELS,
             read_out: READ_OUT,
             relative: RELATIVE,
-            pixels: &pixels,
+            pixels: &lesson.emphasis,
         };
         let stages = tape.images().count() - 1;
         let mut total = 0.0;
@@ -272,7 +269,14 @@ impl Course {
                     channels: &mut of_channels,
                     total: &mut error,
                 };
-                let own = loss(weights, image, &truth, &range, &self.knots, gradients);
+                let own = loss(
+                    weights,
+                    image,
+                    &truth,
+                    &lesson.range,
+                    &self.knots,
+                    gradients,
+                );
                 if stage < stages {
                     let weight = ON_THE_WAY / stages as f32;
                     error.iter_mut().for_each(|e| *e *= weight);
@@ -301,7 +305,7 @@ impl Course {
                 learner.run(&given, &lesson.refined.x, &mut tape);
                 let last = tape.images().last().unwrap_or_default();
                 for (tally, image) in tallies.iter_mut().zip([&lesson.refined.x, last]) {
-                    tally.add(self, image, &lesson.range());
+                    tally.add(self, image, &lesson.range);
                 }
             }
             tallies.map(|tally| tally.score())
@@ -317,16 +321,6 @@ impl Lesson {
     fn given(&self) -> Option<Given<'_>> {
         let pattern = &self.sensor.patterns[self.pattern_set];
         self.refined.given(pattern, &[])
-    }
-
-    /// True ranges over κ_J, NaN where nothing returned, (n).
-    fn range(&self) -> Vec<f32> {
-        let pixels = self.truth.range.iter().zip(&self.truth.valid);
-        let seen = |(range, valid): (&f32, &bool)| match *valid && *range <= 1.0 {
-            true => *range,
-            false => f32::NAN,
-        };
-        pixels.map(seen).collect()
     }
 }
 
