@@ -7,6 +7,7 @@
 use super::columns::Columns;
 use super::model::Model;
 use crate::frame::{Knots, RangeImage};
+use crate::pool::Buffer;
 use crate::prior::Matrix;
 use std::sync::Arc;
 
@@ -118,7 +119,7 @@ impl Sampler {
         let level = (1.0 - seen) / seen;
         let (rows, cols) = self.grid;
         let ranges = frame.range.iter().zip(evidence.before);
-        let changed: Vec<f32> = ranges.map(|(range, before)| range - before).collect();
+        let changed: Buffer<f32> = ranges.map(|(range, before)| range - before).collect();
         let mut sigma = std::mem::take(&mut frame.range_sigma);
         sigma.clear();
         sigma.extend((0..rows * cols).map(|pixel| {
