@@ -272,6 +272,7 @@ mod tests {
         assert_eq!(sampler.block_of(2, 7), 7);
         assert_eq!(thin((3, 8), 2, &[1.0; 72]).len(), 24);
     }
+
     #[test]
     fn a_slope_is_as_even_as_a_wall() {
         let mut frame = RangeImage::empty(5, 6);
